@@ -1,0 +1,70 @@
+"""
+From a bare Python to a prepared `.venv`, then on to `demo.py` or `test.py` in it.
+
+Usage: bootstrap.py demo|test [ARGUMENTS]; the shell scripts beside it call nothing else. Runs with
+any Python ≥ 3.11 and imports the standard library only. Installs Go and Node as wheels only where
+the machine has none that will do. The second run finds its stamps and takes no time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from local import options, proxy, tools
+from local.environment import Environment
+from local.trouble import Trouble
+
+ROOT = Path(__file__).resolve().parent.parent
+
+GROUPS = {
+    "demo": ("demo",),
+    "test": ("demo", "test", "lint", "docs"),
+}
+
+
+def groups_for(purpose: str, *, path: str, environment: Environment) -> tuple[str, ...]:
+    """Return the dependency groups that *purpose* needs on a machine with this *path*."""
+    modules = (environment.root / "devcluster").glob("*/go.mod")
+    venv = environment.folder
+    go = () if tools.has_go(path, wanted=tools.wanted_go(modules), venv=venv) else ("go",)
+    node = () if tools.has_node(path, venv=venv) else ("node",)
+    return (*GROUPS[purpose], *go, *node)
+
+
+def prepare(purpose: str, environment: Environment) -> None:
+    """
+    Install what *purpose* needs.
+
+    Raises:
+        Trouble: The machine does not let us.
+    """
+    path = os.environ.get("PATH", "")
+    environment.install(groups_for(purpose, path=path, environment=environment))
+    node = tools.find_node(path, venv=environment.folder)
+    if node is None:
+        raise Trouble(
+            problem="The Node that was installed into .venv does not run here.",
+            remedy=f"Install Node {tools.NODE_MAJOR} or later with npm and put both on the PATH.",
+        )
+    proxy.install(ROOT / "scripts" / "proxy", environment.share, node=node)
+
+
+def main(purpose: str, arguments: list[str]) -> None:
+    """Prepare, then become the program; never returns."""
+    if purpose == "demo":
+        options.parse(arguments, root=ROOT)  # `--help` and mistakes are answered before all else
+    environment = Environment(ROOT)
+    try:
+        prepare(purpose, environment)
+    except Trouble as trouble:
+        sys.exit(f"scripts/{purpose}: {trouble}")
+    except KeyboardInterrupt:
+        sys.exit(f"\nscripts/{purpose}: interrupted; the next run goes on from here.")
+    program = str(ROOT / "scripts" / f"{purpose}.py")
+    os.execv(environment.python, [str(environment.python), program, *arguments])  # noqa: S606
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
