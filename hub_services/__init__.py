@@ -1,0 +1,1 @@
+"""Hub-managed services; each is a small package: rules, loop or handlers, wiring."""

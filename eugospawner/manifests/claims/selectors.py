@@ -1,0 +1,35 @@
+"""
+Selectors: CEL that picks the devices of a GPU model.
+
+Only values of the catalog get into an expression, and only as JSON strings, which are CEL
+strings; attribute names were checked to be identifiers when the catalog was read. An attribute
+that a device lacks is an error that stops the Pod's whole allocation, so each is asked for first.
+Source: facts on DRA, §1.1; Kubernetes, CEL in DRA.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eugospawner.policy.catalog import GpuModel
+
+
+def make_model_selector(model: GpuModel, *, shareable: bool = False) -> dict[str, object]:
+    """
+    Return the selector of devices that are this *model*.
+
+    Args:
+        shareable: Take only devices that several claims may share. Without it a capacity request
+            is a mere filter, and a device that cannot be shared would be handed out whole.
+    """
+    driver = json.dumps(model.driver)
+    product = f"device.attributes[{driver}].?{model.product_attribute}.orValue('')"
+    terms = [f"{product} in {json.dumps(list(model.products))}"]
+    if model.device_type is not None:
+        kind = json.dumps(model.device_type)
+        terms.append(f"device.attributes[{driver}].?type.orValue('') == {kind}")
+    if shareable:
+        terms.append("device.allowMultipleAllocations == true")
+    return {"cel": {"expression": " && ".join(terms)}}

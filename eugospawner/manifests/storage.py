@@ -1,0 +1,54 @@
+"""
+Storage: PersistentVolumeClaims of extra volumes, and their mounts in the Pod.
+
+The home is KubeSpawner's own; what stands here are the volumes a request names besides it.
+A claim carries its owner and key as labels, so that it is found again without the store and is
+never handed to somebody else. Source: design §§5 and 9; F44.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eugospawner.manifests import labels, names
+from eugospawner.policy import units
+
+if TYPE_CHECKING:
+    from eugospawner.policy.admission import Mount
+
+
+def make_volume_claim(
+    mount: Mount, *, owner: str, owner_slug: str, storage_class: str | None
+) -> dict[str, object]:
+    """Return the PersistentVolumeClaim of a new volume of *owner*."""
+    spec: dict[str, object] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": units.format_memory(mount.size_bytes)}},
+    }
+    if storage_class:
+        spec["storageClassName"] = storage_class
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": names.volume_claim_name(owner, mount.key),
+            "labels": {labels.USER: owner_slug, labels.VOLUME: mount.key},
+            "annotations": {labels.USER: owner},
+        },
+        "spec": spec,
+    }
+
+
+def make_volume(index: int, mount: Mount, *, owner: str) -> dict[str, object]:
+    """Return the Pod's volume number *index*."""
+    claim = mount.claim_name or names.volume_claim_name(owner, mount.key)
+    return {"name": _name(index), "persistentVolumeClaim": {"claimName": claim}}
+
+
+def make_volume_mount(index: int, mount: Mount) -> dict[str, object]:
+    """Return the container's mount of volume number *index*."""
+    return {"name": _name(index), "mountPath": mount.mount_path}
+
+
+def _name(index: int) -> str:
+    return f"extra-{index}"

@@ -1,0 +1,195 @@
+"""
+The catalog: what an operator offers, as frozen values.
+
+`settings.py` reads `catalog.yaml` into these values and has checked every reference between
+them, so rules may look keys up without asking whether they exist. Words are those of the
+glossary: a *profile* is what a user picks, a *flavor* a resource shape, a *GPU model* a device
+product with the *strategy* by which it is claimed. Source: design §§4 and 6; F48.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+
+class Kind(StrEnum):
+    """What runs in a workspace."""
+
+    JUPYTERLAB = "jupyterlab"
+    VSCODE = "vscode"
+    CUSTOM = "custom"
+
+
+class Strategy(StrEnum):
+    """How GPUs of a model are claimed (design §6)."""
+
+    CONSUMABLE_CAPACITY = "consumable-capacity"
+    EXCLUSIVE = "exclusive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuModel:
+    """
+    A device product, and how the cluster's driver speaks of it.
+
+    Attributes:
+        key: As people write it: `H100`.
+        device_class: DeviceClass that claims name.
+        driver: DRA driver; qualifies attribute names in CEL.
+        products: Exact values of *product_attribute* that are this model; never empty.
+        sm_capacity: The driver's capacity that stands for SM percent (consumable-capacity only).
+        sm_scale: How much of *sm_capacity* one whole GPU has.
+        memory_capacity: The driver's capacity for device memory; `None`: not requested.
+        memory_bytes: Memory of one GPU; a share gets its part of it.
+        distinct_attribute: Attribute that differs between two devices, so that two shares of one
+            workspace never come from one GPU.
+        device_type: Value of the driver's ``type`` attribute to ask for; `None`: do not ask.
+    """
+
+    key: str
+    display_name: str
+    strategy: Strategy
+    device_class: str
+    driver: str
+    products: tuple[str, ...]
+    product_attribute: str
+    memory_bytes: int
+    sm_capacity: str | None
+    sm_scale: int
+    memory_capacity: str | None
+    distinct_attribute: str | None
+    device_type: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlavorGpu:
+    """The GPUs of a flavor: *count* of one model, shared or not as the request says."""
+
+    model: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    """A resource shape. CPU in millicores, memory in bytes."""
+
+    key: str
+    display_name: str
+    when_to_use: str
+    cpu_millicores: int
+    memory_bytes: int
+    gpu: FlavorGpu | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An allowlisted image; *reference* is compared to the letter, digests included."""
+
+    key: str
+    reference: str
+    display_name: str
+    description: str
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """
+    What a user picks.
+
+    Attributes:
+        flavors: Keys of flavors on offer; the first is the default.
+        images: Keys of images on offer; the first is the default.
+        kinds: Editors on offer; the first is the default.
+        idle_stop: Idle time after which the culler stops; `None`: the hub's default (D1).
+        max_session: Longest session; `None`: none.
+        environment: Extra variables of the workspace's process.
+        startup_script: Shell text run before the workspace is Running (F49); empty: none.
+    """
+
+    key: str
+    display_name: str
+    when_to_use: str
+    flavors: tuple[str, ...]
+    images: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    idle_stop: timedelta | None
+    max_session: timedelta | None
+    environment: Mapping[str, str]
+    startup_script: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """
+    Where a workspace stands when GPUs are scarce (F55).
+
+    Attributes:
+        priority: Higher starts first.
+        priority_class: PriorityClass of the Pods; ours, with ``preemptionPolicy: Never``.
+        preemptible: Whether a higher queue may stop its workspaces.
+    """
+
+    key: str
+    display_name: str
+    description: str
+    priority: int
+    priority_class: str
+    preemptible: bool
+
+
+#: The queue that always exists and works without a plan (F59).
+DEFAULT_QUEUE = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one workspace: CPU in millicores, memory in bytes, inclusive."""
+
+    min_cpu_millicores: int
+    max_cpu_millicores: int
+    min_memory_bytes: int
+    max_memory_bytes: int
+    max_gpu_count: int
+    max_volumes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """
+    The home volume, and what a new extra volume gets.
+
+    Attributes:
+        home_path: Where the personal home is mounted (F82: `/home/user`).
+        home_bytes: Size of a new home.
+        volume_bytes: Size of a new extra volume.
+    """
+
+    home_path: str
+    home_bytes: int
+    volume_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """Everything on offer; mappings keep the file's order, which is the order on pages."""
+
+    gpu_models: Mapping[str, GpuModel]
+    flavors: Mapping[str, Flavor]
+    images: Mapping[str, Image]
+    profiles: Mapping[str, Profile]
+    queues: Mapping[str, Queue]
+    default_profile: str
+    limits: Limits
+    storage: Storage
+
+    def image_of(self, profile: Profile, reference: str) -> Image | None:
+        """Return the image of *profile* with exactly this *reference*, if it is on offer."""
+        images = (self.images[key] for key in profile.images)
+        return next((image for image in images if image.reference == reference), None)

@@ -1,0 +1,57 @@
+"""
+Every exception this product raises on purpose, in one tree.
+
+Expected outcomes are values, not exceptions: a refused start is a
+`eugospawner.policy.admission.Denied`. An exception says that something is broken: the
+configuration, the cluster, the store or the program. The adapter that meets a foreign exception
+translates it with ``raise … from``; nothing else catches broadly.
+
+    EugoError
+    ├── PolicyError        a rule was called with values that cannot be (a bug)
+    │   └── BadQuantity    text is no Kubernetes quantity
+    ├── ConfigError        the catalog or a setting is wrong; the hub refuses to start
+    ├── ClusterError       Kubernetes refused, failed or did not answer
+    └── StoreError         the database refused, failed or did not answer
+"""
+
+from __future__ import annotations
+
+
+class EugoError(Exception):
+    """Base of all; never raised itself."""
+
+
+class PolicyError(EugoError):
+    """A rule was called with values that cannot be."""
+
+
+class BadQuantity(PolicyError, ValueError):
+    """A text is no Kubernetes quantity, or none that makes sense here."""
+
+
+class ConfigError(EugoError):
+    """
+    The catalog or a setting is wrong.
+
+    The message names file, line, field, the value's problem and the remedy.
+    """
+
+
+class ClusterError(EugoError):
+    """
+    Kubernetes refused, failed or did not answer.
+
+    Args:
+        message: What was tried and what the cluster said.
+        status: The HTTP status of the answer; 0 if there was none.
+        reason: Kubernetes' machine reason, such as ``Forbidden`` or ``AlreadyExists``.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+
+
+class StoreError(EugoError):
+    """The database refused, failed or did not answer."""

@@ -1,0 +1,168 @@
+"""
+Reasons: the machine codes of refusals, with HTTP status and who can change them.
+
+A code never changes once released: clients, audit records and metrics carry it. The sentence is
+made where the rule knows the values (`admission`); here stands what is the same for every
+occurrence. Status classes (design §5): 400 malformed or out of bounds · 403 permission,
+project, queue, plan, image, root · 409 quota, state, capacity · 503 store down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Who(StrEnum):
+    """Who can change what a refusal names."""
+
+    YOU = "you"
+    PROJECT_MANAGER = "a project manager"
+    ADMIN = "an admin"
+
+
+class Reason(StrEnum):
+    """Machine code of a refusal."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_OPTION = "unknown-option"
+    PROJECT_UNKNOWN = "project-unknown"
+    QUEUE_UNKNOWN = "queue-unknown"
+    PROFILE_UNKNOWN = "profile-unknown"
+    FLAVOR_NOT_IN_PROFILE = "flavor-not-in-profile"
+    KIND_NOT_IN_PROFILE = "kind-not-in-profile"
+    IMAGE_NOT_ALLOWED = "image-not-allowed"
+    IMAGE_WITHOUT_KIND = "image-without-kind"
+    ROOT_NOT_ALLOWED = "root-not-allowed"
+    GPU_MODEL_MISSING = "gpu-model-missing"
+    GPU_MODEL_UNKNOWN = "gpu-model-unknown"
+    GPU_COUNT_OUT_OF_BOUNDS = "gpu-count-out-of-bounds"
+    SM_PERCENT_OUT_OF_BOUNDS = "sm-percent-out-of-bounds"
+    SM_PERCENT_NOT_DIVISIBLE = "sm-percent-not-divisible"
+    CPU_OUT_OF_BOUNDS = "cpu-out-of-bounds"
+    MEMORY_OUT_OF_BOUNDS = "memory-out-of-bounds"
+    VOLUME_NAME = "volume-name"
+    VOLUME_DUPLICATE = "volume-duplicate"
+    MOUNT_PATH_UNSAFE = "mount-path-unsafe"
+    MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
+    TOO_MANY_VOLUMES = "too-many-volumes"
+    GPU_MODEL_ABSENT = "gpu-model-absent"
+    GPU_COUNT_ABSENT = "gpu-count-absent"
+    CLUSTER_REFUSED = "cluster-refused"
+    CLUSTER_DROPS_SHARES = "cluster-drops-shares"
+    CLUSTER_UNREACHABLE = "cluster-unreachable"
+    STORE_UNAVAILABLE = "store-unavailable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """
+    What every occurrence of a reason shares.
+
+    Attributes:
+        status: HTTP status of the answer.
+        who: Who can change it.
+        meaning: One line for the reference page.
+    """
+
+    status: int
+    who: Who
+    meaning: str
+
+
+RULES: Final[Mapping[Reason, Rule]] = {
+    Reason.MALFORMED: Rule(status=400, who=Who.YOU, meaning="A value has the wrong type or form."),
+    Reason.UNKNOWN_OPTION: Rule(
+        status=400, who=Who.YOU, meaning="The request holds a word that does not exist."
+    ),
+    Reason.PROJECT_UNKNOWN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The project does not exist, or you are not a member of it.",
+    ),
+    Reason.QUEUE_UNKNOWN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The project's plan has no such queue.",
+    ),
+    Reason.PROFILE_UNKNOWN: Rule(
+        status=400, who=Who.YOU, meaning="The catalog has no such profile."
+    ),
+    Reason.FLAVOR_NOT_IN_PROFILE: Rule(
+        status=400, who=Who.ADMIN, meaning="The profile does not offer the flavor."
+    ),
+    Reason.KIND_NOT_IN_PROFILE: Rule(
+        status=400, who=Who.ADMIN, meaning="The profile does not offer the editor."
+    ),
+    Reason.IMAGE_NOT_ALLOWED: Rule(
+        status=403, who=Who.ADMIN, meaning="The image is not in the allowlist."
+    ),
+    Reason.IMAGE_WITHOUT_KIND: Rule(
+        status=400, who=Who.YOU, meaning="The image cannot run the editor."
+    ),
+    Reason.ROOT_NOT_ALLOWED: Rule(
+        status=403,
+        who=Who.ADMIN,
+        meaning="Root shells are not enabled for the project and its owning group.",
+    ),
+    Reason.GPU_MODEL_MISSING: Rule(
+        status=400, who=Who.YOU, meaning="GPUs were requested without saying which model."
+    ),
+    Reason.GPU_MODEL_UNKNOWN: Rule(
+        status=400, who=Who.ADMIN, meaning="The catalog has no such GPU model."
+    ),
+    Reason.GPU_COUNT_OUT_OF_BOUNDS: Rule(
+        status=400, who=Who.ADMIN, meaning="More GPUs than one workspace may have."
+    ),
+    Reason.SM_PERCENT_OUT_OF_BOUNDS: Rule(
+        status=400, who=Who.YOU, meaning="The SM percent is not a whole number from 1 to 100."
+    ),
+    Reason.SM_PERCENT_NOT_DIVISIBLE: Rule(
+        status=400, who=Who.YOU, meaning="The GPU model is handed out whole only."
+    ),
+    Reason.CPU_OUT_OF_BOUNDS: Rule(
+        status=400, who=Who.ADMIN, meaning="CPU below the least or above the limit."
+    ),
+    Reason.MEMORY_OUT_OF_BOUNDS: Rule(
+        status=400, who=Who.ADMIN, meaning="Memory below the least or above the limit."
+    ),
+    Reason.VOLUME_NAME: Rule(status=400, who=Who.YOU, meaning="The volume's name cannot be used."),
+    Reason.VOLUME_DUPLICATE: Rule(
+        status=400, who=Who.YOU, meaning="The same volume is mounted twice."
+    ),
+    Reason.MOUNT_PATH_UNSAFE: Rule(
+        status=400,
+        who=Who.YOU,
+        meaning="The mount path is relative, not normalised, or hides the system or the home.",
+    ),
+    Reason.MOUNT_PATH_DUPLICATE: Rule(
+        status=400, who=Who.YOU, meaning="Two mount paths are the same, or one lies in the other."
+    ),
+    Reason.TOO_MANY_VOLUMES: Rule(
+        status=400, who=Who.YOU, meaning="More volumes than one workspace may mount."
+    ),
+    Reason.GPU_MODEL_ABSENT: Rule(
+        status=409, who=Who.ADMIN, meaning="The cluster has no GPU of this model."
+    ),
+    Reason.GPU_COUNT_ABSENT: Rule(
+        status=409, who=Who.ADMIN, meaning="No node has that many GPUs of this model."
+    ),
+    Reason.CLUSTER_REFUSED: Rule(
+        status=409, who=Who.ADMIN, meaning="Kubernetes refused an object of the workspace."
+    ),
+    Reason.CLUSTER_DROPS_SHARES: Rule(
+        status=409,
+        who=Who.ADMIN,
+        meaning="The API server drops capacity requests, so a share would become whole GPUs.",
+    ),
+    Reason.CLUSTER_UNREACHABLE: Rule(
+        status=503, who=Who.ADMIN, meaning="The Kubernetes API does not answer."
+    ),
+    Reason.STORE_UNAVAILABLE: Rule(
+        status=503, who=Who.ADMIN, meaning="The store does not answer; running workspaces go on."
+    ),
+}

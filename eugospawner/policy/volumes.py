@@ -1,0 +1,81 @@
+"""
+Volumes: which extra volumes an owner has, and where they may be mounted.
+
+A request names a volume by its key among the owner's; the PersistentVolumeClaim behind it is
+ours to know. A key that does not exist yet makes a new volume. Mount paths are absolute,
+normalised, unique, outside system folders and the home. Source: design §§5 and 9; F44.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: A DNS label of at most 40 characters: short enough for any name made from it.
+_KEY: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+#: No braces (KubeSpawner expands templates), no blanks, no control characters.
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9._+@-]+)+")
+_LONGEST_PATH: Final = 255
+#: Folders whose loss breaks an image, or whose content is the machine's business.
+_SYSTEM: Final = (
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/proc",
+    "/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var",  # noqa: S108 - refused, not used
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """
+    An extra volume of an owner.
+
+    Attributes:
+        key: The owner's name for it.
+        claim_name: The PersistentVolumeClaim's name.
+    """
+
+    key: str
+    claim_name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volumes:
+    """The extra volumes that one owner may mount, by key."""
+
+    by_key: Mapping[str, Volume]
+
+
+def is_key(key: str) -> bool:
+    """Whether *key* can name a volume."""
+    return _KEY.fullmatch(key) is not None
+
+
+def problem_of_path(path: str, home_path: str) -> str | None:
+    """Return why nothing may be mounted at *path*, as the end of a sentence, or `None`."""
+    if not path.startswith("/"):
+        return "is not absolute: begin it with /"
+    if len(path) > _LONGEST_PATH:
+        return f"is longer than {_LONGEST_PATH} characters"
+    if _PATH.fullmatch(path) is None or {".", ".."} & set(path.split("/")):
+        return (
+            "is not a plain path: use letters, digits and . _ + @ - between single slashes, "
+            "without . or .. as a folder and without a slash at the end"
+        )
+    if any(_lies_in(path, folder) for folder in _SYSTEM):
+        return "would hide a folder of the system: use for example /data"
+    if overlap(path, home_path):
+        return f"overlaps the home {home_path}, which is always mounted: use for example /data"
+    return None
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether one path is the other or lies in it."""
+    return _lies_in(one, other) or _lies_in(other, one)
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")

@@ -1,0 +1,439 @@
+"""
+Settings: `catalog.yaml`, read strictly into the values that rules know.
+
+An unknown key, a wrong type, a duplicate key or a reference to something that does not exist
+refuses the start of the hub with file and line (promise 7). All problems are told at once. Bare
+YAML values are taken for what people mean by them (``cpu: 2``, ``memory: 8Gi``), nothing is
+coerced beyond that. Source: design §4; F48.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
+
+from eugospawner.policy import units, volumes
+from eugospawner.policy.catalog import (
+    DEFAULT_QUEUE,
+    Catalog,
+    Flavor,
+    FlavorGpu,
+    GpuModel,
+    Image,
+    Kind,
+    Limits,
+    Profile,
+    Queue,
+    Storage,
+    Strategy,
+)
+from eugospawner.policy.errors import BadQuantity, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_Location = tuple[int | str, ...]
+_Problem = tuple[_Location, str]
+
+_DURATION: Final = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def _duration(value: object) -> timedelta:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        message = f"{value!r} is not a duration; write for example 30min, 8h or 2d"
+        raise ValueError(message)
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _text(value: object) -> object:
+    """Take a bare number for its text, so that ``cpu: 2`` needs no quotes."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _home(path: str) -> str:
+    # Against a home nobody has: only the form and the system folders matter here.
+    problem = volumes.problem_of_path(path, "/nonexistent")
+    if problem is not None:
+        message = f"the path {path!r} {problem}"
+        raise ValueError(message)
+    return path
+
+
+def _variable(name: str) -> str:
+    if name.startswith("JUPYTERHUB_"):
+        message = f"{name} is set by the hub itself"
+        raise ValueError(message)
+    return name
+
+
+_Words = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+_Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+_ModelKey = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$")
+]
+_DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+_Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
+_Reference = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$", max_length=500)
+]
+_Cpu = Annotated[int, BeforeValidator(lambda value: units.parse_cpu(_quantity(value)))]
+_Bytes = Annotated[int, BeforeValidator(lambda value: units.parse_memory(_quantity(value)))]
+_Duration = Annotated[timedelta, BeforeValidator(_duration)]
+_Variable = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_variable)
+]
+
+
+def _quantity(value: object) -> str:
+    text = _text(value)
+    if not isinstance(text, str):
+        message = f"{value!r} is not a Kubernetes quantity; write for example 2, 500m or 8Gi"
+        raise BadQuantity(message)
+    return text
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class _GpuModel(_Strict):
+    display_name: _Words
+    strategy: Annotated[Strategy, Field(strict=False)]
+    device_class: _DnsName
+    driver: _DnsName
+    products: Annotated[list[_Words], Field(min_length=1)]
+    product_attribute: _Identifier = "productName"
+    memory: _Bytes
+    sm_capacity: _Identifier | None = None
+    sm_scale: Annotated[int, Field(ge=1)] = 100
+    memory_capacity: _Identifier | None = None
+    distinct_attribute: _Identifier | None = None
+    device_type: _Words | None = None
+
+
+class _FlavorGpu(_Strict):
+    model: _ModelKey
+    count: Annotated[int, Field(ge=1)] = 1
+
+
+class _Flavor(_Strict):
+    display_name: _Words
+    when_to_use: _Words
+    cpu: _Cpu
+    memory: _Bytes
+    gpu: _FlavorGpu | None = None
+
+
+class _Image(_Strict):
+    reference: _Reference
+    display_name: _Words
+    description: _Words
+    kinds: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1)]
+
+
+class _Profile(_Strict):
+    display_name: _Words
+    when_to_use: _Words
+    flavors: Annotated[list[_Key], Field(min_length=1)]
+    images: Annotated[list[_Key], Field(min_length=1)]
+    kinds: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1)] = [
+        Kind.JUPYTERLAB
+    ]
+    idle_stop: _Duration | None = None
+    max_session: _Duration | None = None
+    environment: dict[_Variable, Annotated[str, BeforeValidator(_text)]] = {}
+    startup_script: Annotated[str, StringConstraints(max_length=16_384)] = ""
+
+
+class _Queue(_Strict):
+    display_name: _Words
+    description: _Words
+    priority: int
+    priority_class: _DnsName
+    preemptible: bool = False
+
+
+class _Limits(_Strict):
+    min_cpu: _Cpu
+    max_cpu: _Cpu
+    min_memory: _Bytes
+    max_memory: _Bytes
+    max_gpu_count: Annotated[int, Field(ge=0, le=32)]
+    max_volumes: Annotated[int, Field(ge=0, le=32)]
+
+
+class _Storage(_Strict):
+    home_path: Annotated[str, AfterValidator(_home)]
+    home_size: _Bytes
+    volume_size: _Bytes
+
+
+class _Defaults(_Strict):
+    profile: _Key
+    limits: _Limits
+    storage: _Storage
+
+
+class _File(_Strict):
+    gpu_models: dict[_ModelKey, _GpuModel]
+    flavors: Annotated[dict[_Key, _Flavor], Field(min_length=1)]
+    images: Annotated[dict[_Key, _Image], Field(min_length=1)]
+    profiles: Annotated[dict[_Key, _Profile], Field(min_length=1)]
+    queues: Annotated[dict[_Key, _Queue], Field(min_length=1)]
+    defaults: _Defaults
+
+
+def load_catalog(path: Path) -> Catalog:
+    """
+    Read *path*.
+
+    Raises:
+        ConfigError: The file cannot be read or is wrong; every problem stands on a line of its
+            own as ``file:line: field: problem``.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: the catalog cannot be read: {error}"
+        raise ConfigError(message) from error
+    return parse_catalog(text, name=str(path))
+
+
+def parse_catalog(text: str, *, name: str) -> Catalog:
+    """
+    Read a catalog from *text*; *name* stands in errors for the file.
+
+    Raises:
+        ConfigError: As `load_catalog`.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        message = f"{name}: not YAML: {error}"
+        raise ConfigError(message) from error
+    problems: list[_Problem] = list(_duplicate_keys(root, ()))
+    file: _File | None = None
+    if not problems:
+        try:
+            file = _File.model_validate(content)
+        except ValidationError as error:
+            problems = [(tuple(each["loc"]), _words(each)) for each in error.errors()]
+        else:
+            problems = list(_dangling(file))
+    if file is None or problems:
+        raise ConfigError("\n".join(_located(name, root, problems)))
+    return _values(file)
+
+
+def _words(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such key"
+    if error["type"] == "missing":
+        return "the key is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
+def _duplicate_keys(node: yaml.Node | None, location: _Location) -> Iterator[_Problem]:
+    """YAML lets a later key win in silence; a catalog must not lose an entry that way."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            here = (*location, str(key.value))
+            if key.value in seen:
+                yield here, "the key stands here twice"
+            seen.add(key.value)
+            yield from _duplicate_keys(value, here)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _duplicate_keys(value, (*location, index))
+
+
+def _located(name: str, root: yaml.Node | None, problems: Iterable[_Problem]) -> Iterator[str]:
+    for location, problem in problems:
+        shown = ".".join(str(part) for part in location if part != "[key]") or "catalog"
+        yield f"{name}:{_line(root, location)}: {shown}: {problem}"
+
+
+def _line(node: yaml.Node | None, location: _Location) -> int:
+    """Return the line of *location*, or of the nearest thing above it that exists."""
+    line = node.start_mark.line + 1 if node is not None else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+            if not found:
+                break
+            key, node = found[-1]
+            line = key.start_mark.line + 1
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _dangling(file: _File) -> Iterator[_Problem]:
+    """Find references to what does not exist, and combinations that cannot work."""
+    yield from _bad_models(file)
+    for key, flavor in file.flavors.items():
+        if flavor.gpu is not None and flavor.gpu.model not in file.gpu_models:
+            yield ("flavors", key, "gpu", "model"), _unknown(flavor.gpu.model, file.gpu_models)
+    for key, profile in file.profiles.items():
+        for index, flavor_key in enumerate(profile.flavors):
+            if flavor_key not in file.flavors:
+                yield ("profiles", key, "flavors", index), _unknown(flavor_key, file.flavors)
+        for index, image in enumerate(profile.images):
+            if image not in file.images:
+                yield ("profiles", key, "images", index), _unknown(image, file.images)
+        for index, kind in enumerate(profile.kinds):
+            images = [file.images[image] for image in profile.images if image in file.images]
+            if images and not any(kind in image.kinds for image in images):
+                yield ("profiles", key, "kinds", index), f"no image of the profile runs {kind}"
+    if file.defaults.profile not in file.profiles:
+        yield ("defaults", "profile"), _unknown(file.defaults.profile, file.profiles)
+    if DEFAULT_QUEUE not in file.queues:
+        yield ("queues",), f"the queue {DEFAULT_QUEUE!r} always exists: add it"
+    yield from _bad_bounds(file)
+
+
+def _bad_models(file: _File) -> Iterator[_Problem]:
+    for key, model in file.gpu_models.items():
+        shared = model.strategy is Strategy.CONSUMABLE_CAPACITY
+        if shared and model.sm_capacity is None:
+            yield (
+                ("gpu_models", key, "sm_capacity"),
+                "consumable-capacity needs the name of the driver's SM capacity",
+            )
+        if shared and model.distinct_attribute is None:
+            yield (
+                ("gpu_models", key, "distinct_attribute"),
+                "consumable-capacity needs an attribute that differs between devices",
+            )
+
+
+def _bad_bounds(file: _File) -> Iterator[_Problem]:
+    limits = file.defaults.limits
+    if limits.min_cpu > limits.max_cpu:
+        yield ("defaults", "limits", "min_cpu"), "is larger than max_cpu"
+    if limits.min_memory > limits.max_memory:
+        yield ("defaults", "limits", "min_memory"), "is larger than max_memory"
+    for key, flavor in file.flavors.items():
+        if not limits.min_cpu <= flavor.cpu <= limits.max_cpu:
+            yield ("flavors", key, "cpu"), "lies outside defaults.limits"
+        if not limits.min_memory <= flavor.memory <= limits.max_memory:
+            yield ("flavors", key, "memory"), "lies outside defaults.limits"
+        if flavor.gpu is not None and flavor.gpu.count > limits.max_gpu_count:
+            yield ("flavors", key, "gpu", "count"), "lies outside defaults.limits"
+
+
+_Value = TypeVar("_Value")
+
+
+def _unknown(key: str, known: Mapping[str, _Value]) -> str:
+    return f"there is no {key!r}; known are: {', '.join(known)}"
+
+
+def _values(file: _File) -> Catalog:
+    limits, storage = file.defaults.limits, file.defaults.storage
+    return Catalog(
+        gpu_models={key: _model(key, each) for key, each in file.gpu_models.items()},
+        flavors={key: _flavor(key, each) for key, each in file.flavors.items()},
+        images={
+            key: Image(
+                key=key,
+                reference=each.reference,
+                display_name=each.display_name,
+                description=each.description,
+                kinds=frozenset(each.kinds),
+            )
+            for key, each in file.images.items()
+        },
+        profiles={key: _profile(key, each) for key, each in file.profiles.items()},
+        queues={
+            key: Queue(
+                key=key,
+                display_name=each.display_name,
+                description=each.description,
+                priority=each.priority,
+                priority_class=each.priority_class,
+                preemptible=each.preemptible,
+            )
+            for key, each in file.queues.items()
+        },
+        default_profile=file.defaults.profile,
+        limits=Limits(
+            min_cpu_millicores=limits.min_cpu,
+            max_cpu_millicores=limits.max_cpu,
+            min_memory_bytes=limits.min_memory,
+            max_memory_bytes=limits.max_memory,
+            max_gpu_count=limits.max_gpu_count,
+            max_volumes=limits.max_volumes,
+        ),
+        storage=Storage(
+            home_path=storage.home_path,
+            home_bytes=storage.home_size,
+            volume_bytes=storage.volume_size,
+        ),
+    )
+
+
+def _model(key: str, each: _GpuModel) -> GpuModel:
+    return GpuModel(
+        key=key,
+        display_name=each.display_name,
+        strategy=each.strategy,
+        device_class=each.device_class,
+        driver=each.driver,
+        products=tuple(each.products),
+        product_attribute=each.product_attribute,
+        memory_bytes=each.memory,
+        sm_capacity=each.sm_capacity,
+        sm_scale=each.sm_scale,
+        memory_capacity=each.memory_capacity,
+        distinct_attribute=each.distinct_attribute,
+        device_type=each.device_type,
+    )
+
+
+def _flavor(key: str, each: _Flavor) -> Flavor:
+    gpu = FlavorGpu(model=each.gpu.model, count=each.gpu.count) if each.gpu else None
+    return Flavor(
+        key=key,
+        display_name=each.display_name,
+        when_to_use=each.when_to_use,
+        cpu_millicores=each.cpu,
+        memory_bytes=each.memory,
+        gpu=gpu,
+    )
+
+
+def _profile(key: str, each: _Profile) -> Profile:
+    return Profile(
+        key=key,
+        display_name=each.display_name,
+        when_to_use=each.when_to_use,
+        flavors=tuple(each.flavors),
+        images=tuple(each.images),
+        kinds=tuple(each.kinds),
+        idle_stop=each.idle_stop,
+        max_session=each.max_session,
+        environment=dict(each.environment),
+        startup_script=each.startup_script,
+    )
