@@ -9,7 +9,7 @@ own bugs. Everything the machine may lack (network, a free port, a writable fold
 from __future__ import annotations
 
 
-class Trouble(Exception):  # noqa: N818  # it is the machine's, not an error of the program
+class Trouble(Exception):
     """Something outside this program stands in the way, and the user can change it."""
 
     def __init__(self, *, problem: str, remedy: str, exit_code: int = 1) -> None:
