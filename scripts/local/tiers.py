@@ -1,0 +1,78 @@
+"""
+The suite's tiers, as a pytest plugin: their order, their time, and which could not run.
+
+Tests come in tiers, one folder below `tests/` each, cheapest first, so that a slip in a rule is
+seen before a cluster starts; inside a tier the order stays random. A tier that this machine
+cannot run is skipped, and the closing lines say by which command that changes. The summary of
+pytest itself stays the last line of all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TIERS = ("house", "unit", "contract", "integration", "browser")
+
+
+class Tiers:
+    """Knows to which tier a test belongs, and what each has cost."""
+
+    def __init__(self, unavailable: Mapping[str, str]) -> None:
+        """
+        Skip the tiers in *unavailable*.
+
+        Args:
+            unavailable: Tier → what is missing and the command that enables it.
+        """
+        self._unavailable = unavailable
+        self._seconds: dict[str, float] = defaultdict(float)
+        self._tests: dict[str, set[str]] = defaultdict(set)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the tiers in order, after pytest-randomly has mixed the tests, and skip some."""
+        items.sort(key=lambda item: rank(item.nodeid))
+        for item in items:
+            reason = self._unavailable.get(tier(item.nodeid))
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add up what a test cost, its fixtures included."""
+        name = tier(report.nodeid)
+        self._seconds[name] += report.duration
+        self._tests[name].add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print one line for each tier that had tests."""
+        terminalreporter.section("tiers")
+        for name in sorted(self._tests, key=_position):
+            line = f"{name:<12} {len(self._tests[name]):>5} tests {self._seconds[name]:>7.1f} s"
+            missing = self._unavailable.get(name)
+            terminalreporter.line(line + (f"  NOT RUN: {missing}" if missing else ""))
+
+
+def tier(nodeid: str) -> str:
+    """
+    Return the tier of the test *nodeid*: the folder below `tests/`.
+
+    >>> tier("tests/unit/scripts/test_ports.py::test_x")
+    'unit'
+    """
+    parts = nodeid.partition("::")[0].split("/")
+    return parts[1] if len(parts) > 2 and parts[0] == "tests" else "other"  # noqa: PLR2004
+
+
+def rank(nodeid: str) -> int:
+    """Return where the tier of *nodeid* stands; unknown ones go last."""
+    return _position(tier(nodeid))
+
+
+def _position(name: str) -> int:
+    return TIERS.index(name) if name in TIERS else len(TIERS)

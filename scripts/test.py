@@ -1,0 +1,63 @@
+"""
+Run every check and test with one pytest, in the environment that `bootstrap.py` has prepared.
+
+Not to be run by itself: `scripts/test` is the command, and `.ci/run` calls nothing else. Arguments
+are pytest's (`-k EXPR`, paths, `--nightly`); paths may be given from any folder. Linters, type
+checks, the documentation and the Go modules run as the tests of `tests/house`, so that the one
+closing summary tells of everything. Kubernetes is compiled first, in the open: it takes minutes
+once, and inside a fixture nobody would see it move.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from local import chromium
+from local.environment import say
+from local.tiers import Tiers
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_arguments(given: list[str], *, folder: Path) -> list[str]:
+    """Return the arguments *given* in *folder* such that they mean the same in the checkout."""
+    return [str(folder / word) if names_test(word, folder=folder) else word for word in given]
+
+
+def names_test(word: str, *, folder: Path) -> bool:
+    """Tell whether *word* is the path of a test file or folder, seen from *folder*."""
+    path = word.partition("::")[0]
+    return bool(path) and not path.startswith("-") and (folder / path).exists()
+
+
+def compile_kubernetes() -> None:
+    """Compile the embedded cluster unless that was done before; exit if it cannot be."""
+    built = subprocess.run([sys.executable, "-m", "devcluster", "build"], cwd=ROOT, check=False)
+    if built.returncode != 0:
+        sys.exit("scripts/test: Kubernetes could not be compiled; the lines above say why.")
+
+
+def main() -> None:
+    """Prepare, then hand over to pytest; its exit code is ours."""
+    arguments = pytest_arguments(sys.argv[1:], folder=Path.cwd())
+    os.chdir(ROOT)
+    if not {"-h", "--help", "--version", "--co", "--collect-only"}.intersection(arguments):
+        compile_kubernetes()
+    browser = chromium.find_or_install()
+    unavailable = {}
+    if browser is None:
+        command = chromium.remedy(chromium.os_release())
+        unavailable["browser"] = f"no Chromium on the PATH; enable it with: {command}"
+    else:
+        os.environ["EUGO_CHROMIUM"] = str(browser)
+    Path("test-artifacts").mkdir(exist_ok=True)
+    say("Running all checks and tests …")
+    sys.exit(pytest.main(arguments, plugins=[Tiers(unavailable)]))
+
+
+if __name__ == "__main__":
+    main()
