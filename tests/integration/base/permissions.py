@@ -1,0 +1,89 @@
+"""
+What the hub may do, and who needs it: the table that the Role and the ClusterRole are held to.
+
+A verb that stands in the YAML but not here fails a test until somebody can say who needs it; a verb
+that stands here but not there fails the hub. `docs/howto/prepare-cluster.md` prints the same table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+READ: Final = frozenset({"get", "list", "watch"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """One resource, what may be done with it, and for whom."""
+
+    group: str
+    resource: str
+    verbs: frozenset[str]
+    needed_for: str
+    namespaced: bool = True
+
+    def path(self, namespace: str) -> str:
+        """Return the collection's URL path; for a subresource that of an object `absent`."""
+        root = f"/apis/{self.group}" if self.group else "/api"
+        version = "v1"
+        scope = f"/namespaces/{namespace}" if self.namespaced else ""
+        plural, _, subresource = self.resource.partition("/")
+        tail = f"/absent/{subresource}" if subresource else ""
+        return f"{root}/{version}{scope}/{plural}{tail}"
+
+
+IN_THE_NAMESPACE: Final = (
+    Permission(
+        group="",
+        resource="pods",
+        verbs=READ | {"create", "patch", "delete"},
+        needed_for="KubeSpawner runs one Pod per server; the queue label is patched",
+    ),
+    Permission(
+        group="",
+        resource="pods/log",
+        verbs=frozenset({"get"}),
+        needed_for="the diagnosis of a failed start",
+    ),
+    Permission(
+        group="", resource="events", verbs=READ, needed_for="progress messages, and why a Pod waits"
+    ),
+    Permission(
+        group="",
+        resource="persistentvolumeclaims",
+        verbs=READ | {"create", "delete"},
+        needed_for="home and extra volumes",
+    ),
+    Permission(
+        group="resource.k8s.io",
+        resource="resourceclaimtemplates",
+        verbs=READ | {"create", "delete"},
+        needed_for="one template per GPU shape, read back after creation, swept when unused",
+    ),
+    Permission(
+        group="resource.k8s.io",
+        resource="resourceclaims",
+        verbs=READ | {"delete"},
+        needed_for="what was really allocated; orphans are swept",
+    ),
+    Permission(
+        group="networking.k8s.io",
+        resource="networkpolicies",
+        verbs=READ | {"create", "delete"},
+        needed_for="network rules of one workspace",
+    ),
+)
+
+OF_THE_CLUSTER: Final = tuple(
+    Permission(group=group, resource=resource, verbs=READ, needed_for=needed_for, namespaced=False)
+    for group, resource, needed_for in (
+        ("resource.k8s.io", "deviceclasses", "which GPU classes a claim may name"),
+        ("resource.k8s.io", "resourceslices", "which GPU models exist, and their shares"),
+        ("", "nodes", "the advisory view of capacity"),
+        ("scheduling.k8s.io", "priorityclasses", "whether each queue's class exists"),
+        ("storage.k8s.io", "storageclasses", "whether volumes can be made, and when they bind"),
+    )
+)
+
+ALL: Final = IN_THE_NAMESPACE + OF_THE_CLUSTER
