@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import ssl
 import subprocess
 import sys
@@ -55,6 +56,11 @@ _NO_NETWORK = (
     "no matching distribution found for uv==",
 )
 """What pip, uv and npm print when they reach no registry (pip 23–25, uv 0.13, npm 9–11)."""
+
+_PROGRESS = re.compile(
+    r"\s*(Resolved|Prepared|Download|Buil[dt]|(Uni|I)nstalled|Bytecode|(added|changed) \d+)"
+)
+"""The lines of uv and npm that tell how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,7 @@ class Environment:
         version = locked_version(self.root / "uv.lock", "uv")
         if _says(self.folder / "bin" / "uv", "--version").startswith(f"uv {version}"):
             return
+        say(f"Installing uv {version} …")
         download(
             [str(self.python), "-m", "pip", "install", "--quiet", f"uv=={version}"], os.environ
         )
@@ -213,10 +220,13 @@ def download(
     command: Sequence[str], settings: Mapping[str, str], *, folder: Path | None = None
 ) -> None:
     """
-    Run *command*, which fetches something from a registry, showing what it says.
+    Run *command*, which fetches something from a registry, showing its progress.
+
+    Its complaints are held back until it is known what they come to: pip retries for ten seconds
+    with a warning each, and "there is no network" wants one line.
 
     Raises:
-        Trouble: It failed; without a network this is said, else the end of its own words is.
+        Trouble: It failed; without a network this is said, else its own words are.
     """
     heard: list[str] = []
     process = subprocess.Popen(
@@ -231,18 +241,19 @@ def download(
     )
     with process:
         for line in process.stdout or ():
-            heard.append(line.rstrip())
-            if not line.lstrip().startswith(("+", "-", "~")):  # uv lists every package
-                print(f"  {line.rstrip()}", flush=True)
+            heard.append(f"  {line.rstrip()}")
+            if _PROGRESS.match(line):
+                say(heard[-1])
     if process.returncode == 0:
         return
     said = "\n".join(heard)
     if any(sign in said.lower() for sign in _NO_NETWORK):
         raise Trouble(
-            problem=f"{Path(command[0]).name} reached no package registry.",
+            problem="No package registry could be reached.",
             remedy="Check the network (or HTTPS_PROXY, PIP_INDEX_URL and UV_DEFAULT_INDEX), "
             "then run the same command again.",
         )
+    say(said)
     raise Trouble(
         problem=f"`{' '.join(command)}` failed with exit code {process.returncode}.",
         remedy="Its own words stand above.",

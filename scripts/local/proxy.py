@@ -47,7 +47,13 @@ def install(sources: Path, share: Path, *, node: Node) -> None:
             built.mkdir()
             for name in ("package.json", "package-lock.json"):
                 shutil.copyfile(sources / name, built / name)
-            quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+            quiet = [
+                "--no-audit",
+                "--no-fund",
+                "--ignore-scripts",
+                "--loglevel=error",
+                "--no-update-notifier",
+            ]
             download([*node.npm, "ci", "--omit=dev", *quiet], _settings(node), folder=built)
             shutil.rmtree(target, ignore_errors=True)
             built.rename(target)

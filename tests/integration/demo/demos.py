@@ -1,0 +1,122 @@
+"""
+Start, ask and stop demos, as a user does from a shell.
+
+A demo under test is the real `scripts/demo.py` in a process of its own, on any free port and with
+the test run's cluster. Its installation is not repeated: `scripts/test` has done it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[3]
+START_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A demo that has said it is ready."""
+
+    process: subprocess.Popen[str]
+    data: Path
+
+    @property
+    def ready(self) -> dict[str, Any]:
+        """What the ready file says."""
+        said: dict[str, Any] = json.loads((self.data / "ready.json").read_text())
+        return said
+
+    def ask(self, path: str, *, method: str = "GET") -> Any:
+        """Return the hub API's answer to the demo's admin token."""
+        request = urllib.request.Request(  # noqa: S310  # loopback
+            f"{self.ready['url']}/hub/api{path}",
+            headers={"Authorization": f"token {self.ready['admin_token']}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.loads(answer.read() or "null")
+
+    def sign_in(self, name: str, password: str) -> bool:
+        """Tell whether the sign-in form lets *name* in, as a browser without JavaScript."""
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        login = f"{self.ready['url']}/hub/login"
+        page = browser.open(login, timeout=10).read().decode()
+        token = re.search(r'name="_xsrf"\s+value="([^"]+)"', page)
+        assert token, page
+        fields = {"username": name, "password": password, "_xsrf": token[1]}
+        form = urllib.parse.urlencode(fields).encode()
+        try:
+            answer = browser.open(f"{login}?next=/hub/home", form, timeout=10)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return False
+        with answer:
+            return answer.url.endswith("/hub/home")
+
+    def stop(self) -> str:
+        """Ask it to end, and return what it printed."""
+        self.process.terminate()
+        said, _ = self.process.communicate(timeout=60)
+        return said
+
+
+def command(*options: str | Path) -> list[str | Path]:
+    """Return the command line of a demo."""
+    return [sys.executable, ROOT / "scripts" / "demo.py", *options]
+
+
+def fails(*options: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a demo that is expected to give up by itself."""
+    return subprocess.run(
+        command(*options), cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@contextlib.contextmanager
+def started(*options: str | Path, data: Path, cwd: Path) -> Iterator[Demo]:
+    """Start a demo and wait for its ready file; it is killed if it is still there at the end."""
+    process = subprocess.Popen(
+        command("--port=0", "--data", data, *options),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    with process:
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not (data / "ready.json").exists():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    raise AssertionError(process.communicate()[0] + log_of(data))
+                time.sleep(0.1)
+            yield Demo(process, data)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.communicate(timeout=60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def log_of(data: Path) -> str:
+    """Return what the hub of the demo in *data* said."""
+    log = data / "log" / "hub.log"
+    return log.read_text() if log.exists() else ""
