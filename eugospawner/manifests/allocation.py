@@ -48,7 +48,7 @@ class AllocatedDevice:
 
 def claim_name(pod: Json) -> str | None:
     """Return the name of the claim that Kubernetes made for *pod*; `None`: not made yet."""
-    for status in pod.get("status", {}).get("resourceClaimStatuses") or ():
+    for status in (pod.get("status") or {}).get("resourceClaimStatuses") or ():
         if status.get("name") == claims.NAME:
             name: str | None = status.get("resourceClaimName")
             return name
@@ -80,7 +80,7 @@ def allocated_devices(claim: Json, model: GpuModel) -> tuple[AllocatedDevice, ..
             driver=result["driver"],
             pool=result["pool"],
             device=result["device"],
-            percent=_percent(result.get("consumedCapacity"), model),
+            percent=percent_of(result.get("consumedCapacity"), model),
         )
         for result in results
         if not result.get("adminAccess")
@@ -92,7 +92,8 @@ def consumed_percent(claim: Json, gpus: Gpus) -> int:
     return sum(device.percent for device in allocated_devices(claim, gpus.model))
 
 
-def _percent(consumed: Mapping[str, str] | None, model: GpuModel) -> int:
+def percent_of(consumed: Mapping[str, str] | None, model: GpuModel) -> int:
+    """Return what one device's ``consumedCapacity`` is in GPU percent; absent means all of it."""
     amount = (consumed or {}).get(model.sm_capacity or "")
     if amount is None:
         return 100  # not shared: the whole device is gone, whatever was asked

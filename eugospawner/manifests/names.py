@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,3 +33,9 @@ def volume_claim_name(owner: str, key: str) -> str:
 def claim_template_name(spec: Mapping[str, object]) -> str:
     """Return the name of the ResourceClaimTemplate that has this *spec*."""
     return f"gpu-{digest(spec)}"
+
+
+def of(manifest: Mapping[str, object]) -> str:
+    """Return the name of *manifest*."""
+    metadata: Any = manifest["metadata"]
+    return str(metadata["name"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from eugospawner.manifests import labels, names
 from eugospawner.policy import units
+from eugospawner.policy.volumes import Volume
 
 if TYPE_CHECKING:
     from eugospawner.policy.admission import Mount
@@ -52,3 +53,12 @@ def make_volume_mount(index: int, mount: Mount) -> dict[str, object]:
 
 def _name(index: int) -> str:
     return f"extra-{index}"
+
+
+def to_volume(mount: Mount, *, owner: str) -> Volume:
+    """Return the record of the volume behind *mount*."""
+    return Volume(
+        key=mount.key,
+        claim_name=mount.claim_name or names.volume_claim_name(owner, mount.key),
+        size_bytes=mount.size_bytes,
+    )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.manifests import labels, names
 from eugospawner.manifests.claims import consumable_capacity, exclusive
+from eugospawner.policy import units
 from eugospawner.policy.catalog import Strategy
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def keeps_capacity(wanted: Mapping[str, object], stored: Mapping[str, object]) -
 
     With the feature gate DRAConsumableCapacity off it drops ``capacity`` and
     ``distinctAttribute`` in silence, and a 25 % claim would get whole GPUs (KEP-5075).
+    Amounts are compared, not texts: the server writes ``1000`` as ``1k``.
 
     Args:
         wanted: The template that was sent.
@@ -73,8 +75,12 @@ def _essence(template: Mapping[str, object]) -> list[object]:
     spec = template["spec"]
     devices = spec["spec"]["devices"]  # type: ignore[index]
     capacities = [
-        ((request.get("exactly") or {}).get("capacity") or {}).get("requests")
+        _amounts(((request.get("exactly") or {}).get("capacity") or {}).get("requests") or {})
         for request in devices.get("requests") or ()
     ]
     distinct = [each.get("distinctAttribute") for each in devices.get("constraints") or ()]
     return [capacities, distinct]
+
+
+def _amounts(quantities: Mapping[str, str]) -> dict[str, int]:
+    return {name: units.parse_cpu(quantity) for name, quantity in quantities.items()}

@@ -24,12 +24,18 @@ def make_model_selector(model: GpuModel, *, shareable: bool = False) -> dict[str
         shareable: Take only devices that several claims may share. Without it a capacity request
             is a mere filter, and a device that cannot be shared would be handed out whole.
     """
-    driver = json.dumps(model.driver)
+    driver = _cel(model.driver)
     product = f"device.attributes[{driver}].?{model.product_attribute}.orValue('')"
-    terms = [f"{product} in {json.dumps(list(model.products))}"]
+    terms = [f"{product} in {_cel(list(model.products))}"]
     if model.device_type is not None:
-        kind = json.dumps(model.device_type)
+        kind = _cel(model.device_type)
         terms.append(f"device.attributes[{driver}].?type.orValue('') == {kind}")
     if shareable:
         terms.append("device.allowMultipleAllocations == true")
     return {"cel": {"expression": " && ".join(terms)}}
+
+
+def _cel(value: str | list[str]) -> str:
+    # Characters beyond ASCII stay as they are: JSON's escape of an emoji is a pair of surrogates,
+    # which CEL refuses.
+    return json.dumps(value, ensure_ascii=False)

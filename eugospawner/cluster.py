@@ -1,0 +1,239 @@
+"""
+Cluster: the objects that a start needs besides its Pod, through the Kubernetes API.
+
+Each `ensure` is idempotent and survives a crash, a retry and a twin: the object is created, or
+found to be there already and to be the right one. Refusals by the cluster (quota, admission
+policy, permission) come out as `ClusterError` in the cluster's words; a passing fault is retried
+within a bound. Source: design §5, steps 4 to 6; facts on Kubernetes faults.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from kubernetes_asyncio.client import ApiException
+
+from eugospawner.manifests import claims, labels, names
+from eugospawner.policy.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+#: A Kubernetes object as JSON gives it.
+Json = Any
+
+#: Answers that the same call may not get a second time.
+_PASSING: Final = frozenset({429, 500, 502, 503, 504})
+_ATTEMPTS: Final = 6
+_FIRST_DELAY: Final = 0.1
+_NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+#: A Pod deleted without grace is gone within a second or two; half a minute is patience.
+_LEFTOVER_ATTEMPTS: Final = 60
+_LEFTOVER_SECONDS: Final = 0.5
+
+
+async def call(what: str, request: Callable[[], Awaitable[Any]]) -> Json:
+    """
+    Return the JSON answer of *request*, retried while the fault is a passing one.
+
+    Args:
+        what: What is tried, for errors: ``create the volume data``.
+
+    Raises:
+        ClusterError: The cluster refused, or went on failing.
+    """
+    delay = _FIRST_DELAY
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return await request()
+        except ApiException as error:
+            if error.status not in _PASSING or attempt == _ATTEMPTS:
+                raise to_error(what, error) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            if attempt == _ATTEMPTS:
+                message = f"Could not {what}: the Kubernetes API does not answer ({error})"
+                raise ClusterError(message) from error
+        await asyncio.sleep(delay)
+        delay *= 2
+    raise AssertionError  # the last attempt returns or raises
+
+
+def to_error(what: str, error: ApiException) -> ClusterError:
+    """Return *error* in our words, with Kubernetes' own sentence in it."""
+    said, reason = str(error.reason or ""), ""
+    try:
+        body = json.loads(error.body or "")
+        said, reason = body.get("message") or said, body.get("reason") or ""
+    except (ValueError, AttributeError, TypeError):
+        pass  # not a Status object: the HTTP reason has to do
+    return ClusterError(f"Could not {what}: {said}", status=error.status or 0, reason=reason)
+
+
+class ClaimTemplates:
+    """
+    ResourceClaimTemplates by shape, created when first needed.
+
+    Names are hashes of content, so a template that exists is the right one, and one that was
+    seen need not be looked for again, until somebody says it is gone.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+
+    def forget(self, namespace: str, template: Json) -> None:
+        """Forget a template that the cluster says is missing, so that `ensure` makes it anew."""
+        self._known.discard((namespace, names.of(template)))
+
+    async def ensure(self, api: Any, namespace: str, template: Json) -> None:
+        """
+        Make sure that *template* exists.
+
+        Raises:
+            ClusterError: It could not be made; reason ``DropsShares`` if the API server keeps
+                templates without their capacity, so that a share would become whole GPUs.
+        """
+        name = names.of(template)
+        if (namespace, name) in self._known:
+            return
+        try:
+            stored = await call(
+                "create the GPU claim template",
+                lambda: api.create_namespaced_resource_claim_template(namespace, template),
+            )
+        except ClusterError as error:
+            if error.status != _CONFLICT:
+                raise
+            stored = await call(
+                "read the GPU claim template",
+                lambda: api.read_namespaced_resource_claim_template(name, namespace),
+            )
+        plain = api.api_client.sanitize_for_serialization(stored)
+        if not claims.keeps_capacity(template, plain):
+            message = (
+                "The API server drops capacity requests, so a share would become whole GPUs. "
+                "Ask an admin to enable the feature gate DRAConsumableCapacity."
+            )
+            raise ClusterError(message, status=_CONFLICT, reason="DropsShares")
+        self._known.add((namespace, name))
+
+
+async def ensure_volume_claim(api: Any, namespace: str, claim: Json) -> None:
+    """
+    Make sure that the PersistentVolumeClaim *claim* exists and belongs to its owner.
+
+    Raises:
+        ClusterError: It could not be made, or one of that name belongs to somebody else.
+    """
+    name = claim["metadata"]["name"]
+    existing = await _find_claim(api, namespace, name)
+    if existing is None:
+        try:
+            await call(
+                f"create the volume {name}",
+                lambda: api.create_namespaced_persistent_volume_claim(namespace, claim),
+            )
+        except ClusterError as error:
+            if error.status != _CONFLICT:
+                raise
+            existing = await _find_claim(api, namespace, name)
+    if existing is not None:
+        _check_owner(existing, claim)
+
+
+def _check_owner(existing: Any, claim: Json) -> None:
+    for annotation in (labels.USER, "hub.jupyter.org/username"):
+        wanted = (claim["metadata"].get("annotations") or {}).get(annotation)
+        found = (existing.metadata.annotations or {}).get(annotation)
+        if wanted is not None and found is not None and wanted != found:
+            message = f"The volume {existing.metadata.name} belongs to somebody else"
+            raise ClusterError(message, status=_CONFLICT, reason="ForeignVolume")
+
+
+async def _find_claim(api: Any, namespace: str, name: str) -> Any:
+    try:
+        return await call(
+            f"read the volume {name}",
+            lambda: api.read_namespaced_persistent_volume_claim(name, namespace),
+        )
+    except ClusterError as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise
+
+
+async def create_pod(api: Any, namespace: str, pod: Any) -> Json:
+    """
+    Create *pod* and return it as JSON.
+
+    A Pod of the same name and session is ours: an answer was lost, and the Pod is there. One of
+    another session is a leftover; it is deleted, by its uid, and waited for.
+
+    Raises:
+        ClusterError: The cluster refused the Pod, or a leftover does not go.
+    """
+    plain = api.api_client.sanitize_for_serialization(pod)
+    name, session = names.of(plain), plain["metadata"]["labels"][labels.SESSION]
+    for _ in range(_LEFTOVER_ATTEMPTS):
+        try:
+            created = await call(
+                "create the workspace", lambda: api.create_namespaced_pod(namespace, plain)
+            )
+        except ClusterError as error:
+            if error.status != _CONFLICT or error.reason != "AlreadyExists":
+                raise
+            existing = await _find_pod(api, namespace, name)
+            if (
+                existing is not None
+                and existing["metadata"]["labels"].get(labels.SESSION) == session
+            ):
+                return existing
+            if existing is not None:
+                await delete_pod(
+                    api, namespace, name, grace_seconds=0, uid=existing["metadata"]["uid"]
+                )
+                await asyncio.sleep(_LEFTOVER_SECONDS)
+        else:
+            return api.api_client.sanitize_for_serialization(created)
+    message = f"Could not create the workspace: its former Pod {name} does not go away"
+    raise ClusterError(message, status=_CONFLICT, reason="AlreadyExists")
+
+
+async def delete_pod(
+    api: Any,
+    namespace: str,
+    name: str,
+    *,
+    grace_seconds: int,
+    uid: str | None = None,
+) -> None:
+    """
+    Ask for the Pod's deletion; one that is gone, or is another one by *uid*, is fine.
+
+    Raises:
+        ClusterError: The cluster refused, or went on failing.
+    """
+    options: Json = {"gracePeriodSeconds": grace_seconds}
+    if uid is not None:
+        options["preconditions"] = {"uid": uid}
+    try:
+        await call(
+            f"stop the Pod {name}",
+            lambda: api.delete_namespaced_pod(name, namespace, body=options),
+        )
+    except ClusterError as error:
+        if error.status != _NOT_FOUND and not (uid is not None and error.status == _CONFLICT):
+            raise
+
+
+async def _find_pod(api: Any, namespace: str, name: str) -> Json | None:
+    try:
+        found = await call(f"read the Pod {name}", lambda: api.read_namespaced_pod(name, namespace))
+    except ClusterError as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise
+    return api.api_client.sanitize_for_serialization(found)

@@ -1,0 +1,124 @@
+"""
+Pod: what a workspace's Pod holds beyond what KubeSpawner writes.
+
+Pod Security *restricted* is the rule for every container: no privilege, no capability, no
+service-account token, seccomp's default profile. A root shell changes exactly four fields and
+lives in a user namespace, so that root inside is nobody outside. Source: design §9; facts on
+security, §6; F38, F44, F49, F56.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eugospawner.manifests import claims, storage
+
+if TYPE_CHECKING:
+    from eugospawner.policy.admission import Grant
+
+HOME_VOLUME: Final = "home"
+#: The user of every image; home and volumes belong to it.
+UID: Final = 1000
+GID: Final = 1000
+
+#: Longest part of the startup script's output that its container's status can carry (4096).
+_REPORT_BYTES: Final = 3500
+#: Never blocks the start: it ends with 0 whatever the script says (F49). The report goes where
+#: Kubernetes shows it without asking for a log, the whole output into the log.
+_STARTUP: Final = f"""\
+output=$(sh -c "$EUGO_STARTUP_SCRIPT" 2>&1); code=$?
+printf '%s\\n' "$output"
+printf 'exit code %s\\n' "$code"
+{{ printf 'exit code %s\\n' "$code"; printf '%s' "$output" | tail -c {_REPORT_BYTES}; }} > /dev/termination-log
+exit 0
+"""
+
+
+def make_container_security() -> dict[str, object]:
+    """Return the security context of every container, init containers included."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def make_pod_security(*, root_shell: bool, fs_group: int | None) -> dict[str, object]:
+    """
+    Return the Pod's security context.
+
+    Args:
+        fs_group: Group that volumes are given to; `None` where volumes are open already.
+    """
+    context: dict[str, object] = {
+        "runAsUser": 0 if root_shell else UID,
+        "runAsGroup": 0 if root_shell else GID,
+        "runAsNonRoot": not root_shell,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if fs_group is not None:
+        context["fsGroup"] = fs_group
+    return context
+
+
+def make_pod_fields(grant: Grant) -> dict[str, object]:
+    """Return fields of the Pod's spec that stand beside its containers."""
+    fields: dict[str, object] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "schedulerName": "default-scheduler",
+    }
+    if grant.root_shell:
+        fields["hostUsers"] = False
+    return fields
+
+
+def make_volumes(grant: Grant, home_claim: str) -> list[dict[str, object]]:
+    """Return the Pod's volumes: the home first, then the extra ones."""
+    home: dict[str, object] = {
+        "name": HOME_VOLUME,
+        "persistentVolumeClaim": {"claimName": home_claim},
+    }
+    return [
+        home,
+        *(
+            storage.make_volume(index, mount, owner=grant.owner)
+            for index, mount in enumerate(grant.mounts)
+        ),
+    ]
+
+
+def make_volume_mounts(grant: Grant, home_path: str) -> list[dict[str, object]]:
+    """Return the mounts of every container that works with the user's files."""
+    return [
+        {"name": HOME_VOLUME, "mountPath": home_path},
+        *(storage.make_volume_mount(index, mount) for index, mount in enumerate(grant.mounts)),
+    ]
+
+
+def make_environment(grant: Grant, home_path: str) -> dict[str, str]:
+    """Return the variables of the profile, and the home, which no image can know."""
+    return {**grant.profile.environment, "HOME": home_path}
+
+
+def make_startup_container(grant: Grant, home_path: str) -> dict[str, object] | None:
+    """Return the init container that runs the profile's startup script, if it has one."""
+    if not grant.profile.startup_script:
+        return None
+    environment = {
+        **make_environment(grant, home_path),
+        "EUGO_STARTUP_SCRIPT": grant.profile.startup_script,
+    }
+    container: dict[str, object] = {
+        "name": "startup",
+        "image": grant.image.reference,
+        "command": ["sh", "-c", _STARTUP],
+        "workingDir": home_path,
+        "env": [{"name": name, "value": value} for name, value in environment.items()],
+        "volumeMounts": make_volume_mounts(grant, home_path),
+        "securityContext": make_container_security(),
+    }
+    if grant.gpus is not None:
+        # Pre-imports may initialise the GPU; the claim is the Pod's, not a second one.
+        container["resources"] = {"claims": [{"name": claims.NAME}]}
+    return container

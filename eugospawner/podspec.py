@@ -1,0 +1,83 @@
+"""
+Pod spec: a grant in KubeSpawner's terms.
+
+KubeSpawner writes the Pod from its traits; `make_traits` says which. What it has no trait for,
+or gets wrong (an override of ``resources`` replaces the CPU and memory limits, its issue #637;
+templates are expanded in whatever a trait holds), `complete` adds to the finished Pod. Both only
+carry over what `eugospawner.manifests` made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kubernetes_asyncio import client
+from kubespawner.utils import get_k8s_model
+
+from eugospawner.manifests import claims, labels, names
+from eugospawner.manifests import pod as pods
+from eugospawner.policy import units
+
+if TYPE_CHECKING:
+    from eugospawner.policy.admission import Grant
+    from eugospawner.policy.catalog import Storage
+
+
+def make_traits(
+    grant: Grant,
+    home: Storage,
+    *,
+    owner_slug: str,
+    workspace_slug: str,
+    session: str,
+    guarantee_percent: int,
+    fs_group: int | None,
+) -> dict[str, object]:
+    """Return KubeSpawner's traits for *grant*, by name."""
+    return {
+        "image": grant.image.reference,
+        "cpu_limit": grant.cpu_millicores / 1000,
+        "cpu_guarantee": grant.cpu_millicores * guarantee_percent / 100_000,
+        "mem_limit": grant.memory_bytes,
+        "mem_guarantee": grant.memory_bytes * guarantee_percent // 100,
+        "priority_class_name": grant.queue.priority_class,
+        "working_dir": home.home_path,
+        "storage_capacity": units.format_memory(home.home_bytes),
+        "container_security_context": pods.make_container_security(),
+        "pod_security_context": pods.make_pod_security(
+            root_shell=grant.root_shell, fs_group=fs_group
+        ),
+        "extra_pod_config": pods.make_pod_fields(grant),
+        "extra_labels": labels.make_pod_labels(
+            grant, owner_slug=owner_slug, workspace_slug=workspace_slug, session=session
+        ),
+    }
+
+
+def complete(pod: Any, grant: Grant, *, home_claim: str, home_path: str) -> None:
+    """Add volumes, variables, start-up container and GPU claim of *grant* to a finished Pod."""
+    spec, notebook = pod.spec, pod.spec.containers[0]
+    spec.volumes = _extended(spec.volumes, client.V1Volume, pods.make_volumes(grant, home_claim))
+    notebook.volume_mounts = _extended(
+        notebook.volume_mounts, client.V1VolumeMount, pods.make_volume_mounts(grant, home_path)
+    )
+    environment = pods.make_environment(grant, home_path)
+    notebook.env = [
+        *(each for each in notebook.env or () if each.name not in environment),
+        *(client.V1EnvVar(name=name, value=value) for name, value in environment.items()),
+    ]
+    startup = pods.make_startup_container(grant, home_path)
+    if startup is not None:
+        spec.init_containers = _extended(spec.init_containers, client.V1Container, [startup])
+    if grant.gpus is not None:
+        notebook.resources.claims = [client.CoreV1ResourceClaim(name=claims.NAME)]
+        template = claims.make_claim_template(grant.gpus)
+        spec.resource_claims = [
+            client.V1PodResourceClaim(
+                name=claims.NAME, resource_claim_template_name=names.of(template)
+            )
+        ]
+
+
+def _extended(present: list[Any] | None, model: Any, added: list[dict[str, object]]) -> list[Any]:
+    return [*(present or ()), *(get_k8s_model(model, each) for each in added)]

@@ -1,0 +1,48 @@
+"""Records: what the store keeps of a start, taken from what was admitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eugospawner.store import NewSession
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from eugospawner.policy.admission import Admitted
+
+
+def session_of(
+    admitted: Admitted, *, session: str, actor: str, pod_name: str, at: datetime
+) -> NewSession:
+    """
+    Return the record of a session that begins.
+
+    Args:
+        session: Its identifier, which the Pod carries as a label.
+        actor: Who asked for it.
+        at: When it was admitted, aware UTC.
+    """
+    grant, gpus = admitted.grant, admitted.grant.gpus
+    return NewSession(
+        id=session,
+        owner=grant.owner,
+        workspace=grant.workspace,
+        actor=actor,
+        project=grant.project.key,
+        profile=grant.profile.key,
+        flavor=grant.flavor.key,
+        kind=grant.kind,
+        queue=grant.queue.key,
+        image=grant.image.reference,
+        gpu_model=gpus.model.key if gpus else None,
+        gpu_count=gpus.count if gpus else 0,
+        sm_percent=gpus.sm_percent if gpus else 0,
+        requested_percent=admitted.charge_percent,
+        cpu_millicores=grant.cpu_millicores,
+        memory_bytes=grant.memory_bytes,
+        pod_name=pod_name,
+        admitted_at=at,
+        ends_at=admitted.ends_at,
+        ends_because=admitted.ends_because,
+    )

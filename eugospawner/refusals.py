@@ -1,0 +1,61 @@
+"""
+Refusals: how a denial reaches JupyterHub.
+
+JupyterHub 6 has `SpawnException` for a start that policy forbids: an answer with a status, not
+a failure of the hub, and never counted towards its failure limit. Every refusal of ours becomes
+one, those of the cluster and the store included, with the machine reason at the end of the
+message as ``[reason-code]`` (design §5; promise 4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from jupyterhub.spawner import SpawnException
+
+from eugospawner.policy.reasons import RULES, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eugospawner.diagnosis import Failure
+    from eugospawner.policy.admission import Refusal
+    from eugospawner.policy.errors import ClusterError
+
+_SERVER_ERROR: Final = 500
+
+
+def denied(refusals: Sequence[Refusal]) -> SpawnException:
+    """Return the answer to a denied start: the first refusal is the message."""
+    first = refusals[0]
+    return _answer(first.reason, first.sentence, first.status)
+
+
+def cluster_refused(error: ClusterError) -> SpawnException:
+    """Return the answer when Kubernetes refused an object, or did not answer."""
+    if error.reason == "DropsShares":
+        reason = Reason.CLUSTER_DROPS_SHARES
+    elif not error.status or error.status >= _SERVER_ERROR:
+        reason = Reason.CLUSTER_UNREACHABLE
+    else:
+        reason = Reason.CLUSTER_REFUSED
+    return _answer(reason, f"{str(error).rstrip('.')}.", RULES[reason].status)
+
+
+def store_down() -> SpawnException:
+    """Return the answer while the store is down: no start, and running workspaces go on."""
+    reason = Reason.STORE_UNAVAILABLE
+    sentence = (
+        "Workspaces cannot be started at the moment: the records are unavailable. "
+        "Running workspaces are not affected. Try again in a few minutes, or tell an admin."
+    )
+    return _answer(reason, sentence, RULES[reason].status)
+
+
+def failed(failure: Failure) -> SpawnException:
+    """Return the answer to a start that cannot become ready."""
+    return _answer(failure.reason, failure.sentence, _SERVER_ERROR)
+
+
+def _answer(reason: str, sentence: str, status: int) -> SpawnException:
+    return SpawnException(f"{sentence} [{reason}]", reason=str(reason), status_code=status)

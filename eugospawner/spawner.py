@@ -1,0 +1,439 @@
+"""
+EugoSpawner: a KubeSpawner whose every start was decided.
+
+It translates and never decides: options go to the judge, the grant becomes KubeSpawner's traits
+and a few additions to its Pod (`podspec`), and what Kubernetes reports becomes plain words
+(`diagnosis`). `_start` is our own, in the order of design §5, because KubeSpawner's polls for
+readiness, trusts a remembered PVC, deletes any Pod of the same name and lets the cluster's
+refusals count as failures of the hub. What a start makes is found again by label, so a hub that
+dies at any await leaves nothing that it does not adopt or sweep later (promise 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jupyterhub.utils import maybe_future
+from kubernetes_asyncio.client import ApiException
+from kubespawner import KubeSpawner
+from kubespawner.clients import shared_client
+from kubespawner.slugs import is_valid_label, safe_slug
+from traitlets import Callable as CallableTrait
+from traitlets import Integer, TraitError, Unicode, default, validate
+
+from eugospawner import cluster, diagnosis, form, options, podspec, records, refusals
+from eugospawner.desk import desk_of
+from eugospawner.judge import judge
+from eugospawner.manifests import allocation, claims, labels, storage
+from eugospawner.policy.accounts import Actor
+from eugospawner.policy.admission import Admitted, Denied, Queued
+from eugospawner.policy.errors import ClusterError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from eugospawner.desk import Desk
+    from eugospawner.judge import Circumstances, Verdict
+    from eugospawner.policy.admission import Gpus, Refusal
+
+#: A Kubernetes object as JSON gives it.
+Json = Any
+
+#: Beyond its grace period a Pod's end takes a moment of the kubelet's.
+_STOP_SECONDS: Final = 60
+#: A claim that its running Pod uses is allocated; only our copy of it may lag.
+_CLAIM_SECONDS: Final = 30
+#: How often progress looks at the clock when nothing happens.
+_PROGRESS_SECONDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A form that was refused: its JSON options, why, and the nearest that would be admitted."""
+
+    options: Mapping[str, object]
+    refusals: tuple[Refusal, ...]
+    nearest: Mapping[str, object] | None
+
+
+class EugoSpawner(KubeSpawner):
+    """Starts workspaces that admission admitted, and says what happens in plain words."""
+
+    catalog_file = Unicode(
+        help="Path of catalog.yaml, which says what people can pick.", config=True
+    )
+    store_url = Unicode(
+        help="Database of the store: sqlite+aiosqlite:///PATH or postgresql+asyncpg://…",
+        config=True,
+    )
+    guarantee_percent = Integer(
+        100,
+        help="""
+        Share of a workspace's CPU and memory that its node sets aside, 1 to 100 percent. The
+        limit is always the whole; less than 100 lets idle notebooks share a node.
+        """,
+        config=True,
+    )
+    now = CallableTrait(help="What time it is: a callable that returns aware UTC.", config=True)
+
+    #: What the form is prefilled with, from the query string; set by the handler.
+    prefill: Mapping[str, object] | None = None
+    #: The form that was refused last, shown again with its refusals.
+    attempt: Attempt | None = None
+
+    _admitted: Admitted | None = None
+    _session_id = ""
+    _end_reason = ""
+
+    @validate("guarantee_percent")
+    def _validate_guarantee(self, proposal: Any) -> int:
+        if not 1 <= proposal["value"] <= 100:  # noqa: PLR2004
+            message = "EugoSpawner.guarantee_percent is a whole number from 1 to 100"
+            raise TraitError(message)
+        return int(proposal["value"])
+
+    @validate("internal_ssl", "services_enabled", "enable_user_namespaces")
+    def _validate_unsupported(self, proposal: Any) -> bool:
+        if proposal["value"]:
+            message = f"EugoSpawner does not support {proposal['trait'].name}: remove it"
+            raise TraitError(message)
+        return False
+
+    @default("options_form")
+    def _options_form_default(self) -> Any:
+        return self._render_form
+
+    @default("options_from_form")
+    def _options_from_form_default(self) -> Any:
+        return self._decide_form
+
+    @default("apply_user_options")
+    def _apply_user_options_default(self) -> Any:
+        # Options are read in load_user_options, at every start; nothing is left to apply.
+        return lambda _spawner, _options: None
+
+    @property
+    def desk(self) -> Desk:
+        """What the spawners of this process share: catalog, store, watches, templates."""
+        return desk_of(self)
+
+    @property
+    def _pod_key(self) -> str:
+        return f"{self.namespace}/{self.pod_name}"
+
+    @property
+    def _pod(self) -> Json | None:
+        return self.desk.watches.pods.pods.get(self._pod_key)
+
+    def _slug(self, name: str) -> str:
+        slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""
+        return slug
+
+    def _actor(self) -> Actor:
+        """Return who asks: an admin may start a workspace for its owner."""
+        asker = getattr(self.handler, "current_user", None) or self.user
+        return Actor(name=asker.name, is_admin=bool(getattr(asker, "admin", False)))
+
+    # Deciding
+
+    async def circumstances(self) -> Circumstances:
+        """
+        Return what this workspace's options would be judged by now.
+
+        Raises:
+            SpawnException: The store does not answer; the answer is no then (promise 7).
+        """
+        try:
+            return await self.desk.circumstances(
+                owner=self.user.name, owner_slug=self._slug(self.user.name), now=self.now()
+            )
+        except StoreError as error:
+            raise refusals.store_down() from error
+
+    async def judge(self, words: object) -> Verdict:
+        """Return the verdict on JSON options at this moment; raises as `circumstances`."""
+        return judge(
+            words,
+            await self.circumstances(),
+            owner=self.user.name,
+            workspace=self.name,
+            actor=self._actor(),
+        )
+
+    async def load_user_options(self) -> None:
+        """
+        Decide about the options of this very start and take over what was granted.
+
+        Raises:
+            SpawnException: The start is denied; the hub does not count it as a failure.
+        """
+        match (await self.judge(self.user_options)).decision:
+            case Denied(refusals=reasons):
+                raise refusals.denied(reasons)
+            case Queued(admitted=admitted) | (Admitted() as admitted):
+                self._admitted, self._session_id = admitted, uuid.uuid4().hex
+        traits = podspec.make_traits(
+            admitted.grant,
+            self.desk.catalog.storage,
+            owner_slug=self._slug(self.user.name),
+            workspace_slug=self._slug(self.name),
+            session=self._session_id,
+            guarantee_percent=self.guarantee_percent,
+            fs_group=self.fs_gid,
+        )
+        for name, value in traits.items():
+            setattr(self, name, value)
+
+    async def _render_form(self, _spawner: object = None) -> str:
+        circumstances = await self.circumstances()
+        attempt = self.attempt
+        saved = self.orm_spawner.user_options if self.orm_spawner else None
+        return form.render(
+            catalog=circumstances.catalog,
+            accounts=circumstances.accounts,
+            volumes=circumstances.volumes,
+            cluster=circumstances.cluster,
+            options=attempt.options if attempt else self.prefill or saved or {},
+            refusals=attempt.refusals if attempt else (),
+            nearest=attempt.nearest if attempt else None,
+            base_url=self.hub.base_url,
+        )
+
+    async def _decide_form(self, fields: Mapping[str, Sequence[str]]) -> dict[str, object]:
+        words = options.from_form(fields)
+        verdict = await self.judge(words)
+        self.attempt = None
+        if isinstance(verdict.decision, Denied):
+            reasons = verdict.decision.refusals
+            self.attempt = Attempt(options=words, refusals=reasons, nearest=verdict.nearest)
+            raise refusals.denied(reasons)
+        return words
+
+    # Starting
+
+    async def _start(self) -> str:
+        """
+        Start the workspace and return its address.
+
+        Raises:
+            SpawnException: Denied, refused by the cluster, or failed for a cause that waiting
+                cannot mend. JupyterHub then calls `stop`, which removes what was made.
+            TimeoutError: It was not ready within `start_timeout`.
+        """
+        self._end_reason = "start-failed"
+        await self.load_user_options()
+        try:
+            await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
+            await self._open_session()
+            await self._prepare()
+            pod = await self.get_pod_manifest()
+            if self.modify_pod_hook:
+                pod = await maybe_future(self.modify_pod_hook(self, pod))
+            created = await cluster.create_pod(self.api, self.namespace, pod)
+            self.desk.watches.pods.put(created)
+            if self.after_pod_created_hook:
+                await maybe_future(self.after_pod_created_hook(self, created))
+            async with asyncio.timeout(self.start_timeout):
+                ready = await self._until_ready()
+            await self._bind(ready)
+        except StoreError as error:
+            raise refusals.store_down() from error
+        except ClusterError as error:
+            raise refusals.cluster_refused(error) from error
+        except ApiException as error:
+            raise refusals.cluster_refused(cluster.to_error("start", error)) from error
+        self._end_reason = ""
+        url: str = self._get_pod_url(ready)
+        return url
+
+    async def _open_session(self) -> None:
+        if self._admitted is not None:
+            store = await self.desk.store()
+            await store.sessions.open(
+                records.session_of(
+                    self._admitted,
+                    session=self._session_id,
+                    actor=self._actor().name,
+                    pod_name=self.pod_name,
+                    at=self.now(),
+                )
+            )
+
+    async def _prepare(self) -> None:
+        """Make sure that everything the Pod refers to exists."""
+        if self._admitted is None:
+            return
+        grant, store = self._admitted.grant, await self.desk.store()
+        home = self.api.api_client.sanitize_for_serialization(self.get_pvc_manifest())
+        await cluster.ensure_volume_claim(self.api, self.namespace, home)
+        self._pvc_exists = True
+        for mount in grant.mounts:
+            # The record first: a volume without one would be nobody's.
+            volume = storage.to_volume(mount, owner=grant.owner)
+            await store.volumes.add(grant.owner, volume, at=self.now())
+            claim = storage.make_volume_claim(
+                mount,
+                owner=grant.owner,
+                owner_slug=self._slug(grant.owner),
+                storage_class=self.storage_class,
+            )
+            await cluster.ensure_volume_claim(self.api, self.namespace, claim)
+        if grant.gpus is not None:
+            await self._ensure_template(grant.gpus)
+
+    async def _ensure_template(self, gpus: Gpus) -> None:
+        api = shared_client("ResourceV1Api")
+        template = claims.make_claim_template(gpus)
+        await self.desk.templates.ensure(api, self.namespace, template)
+
+    async def get_pod_manifest(self) -> Any:
+        """Return KubeSpawner's Pod, completed by what was granted."""
+        pod = await super().get_pod_manifest()
+        if self._admitted is not None:
+            home_path = self.desk.catalog.storage.home_path
+            podspec.complete(
+                pod, self._admitted.grant, home_claim=self.pvc_name, home_path=home_path
+            )
+        return pod
+
+    async def _until_ready(self) -> Json:
+        """Return the Pod once it is ready; woken by its changes, never polling."""
+        watches, healed = self.desk.watches, False
+        while True:
+            pod, events = self._pod, watches.events.of_pod(self._pod_key)
+            if diagnosis.is_ready(pod):
+                return pod
+            failure = diagnosis.failure_of(pod, events)
+            if failure is not None:
+                self._end_reason = failure.reason
+                raise refusals.failed(failure)
+            gpus = self.desk.gpus_of(pod)
+            if gpus is not None and not healed and diagnosis.misses_template(events):
+                # Somebody removed the shared template; the controller tries again by itself.
+                healed = True
+                self.desk.templates.forget(self.namespace, claims.make_claim_template(gpus))
+                await self._ensure_template(gpus)
+            await watches.bell.wait(self._pod_key)
+
+    async def _bind(self, pod: Json) -> None:
+        """Read what the cluster gave and correct the charge to it (promise 5)."""
+        session = pod["metadata"]["labels"].get(labels.SESSION) or self._session_id
+        gpus, percent = self.desk.gpus_of(pod), 0
+        if gpus is not None:
+            watches = self.desk.watches
+            await watches.started(watches.claims)
+            key = f"{self.namespace}/{allocation.claim_name(pod)}"
+            async with asyncio.timeout(_CLAIM_SECONDS):
+                claim = await watches.bell.until(key, lambda: watches.claims.allocated(key))
+            percent = allocation.consumed_percent(claim, gpus)
+        store = await self.desk.store()
+        await store.sessions.bind(session, granted_percent=percent, at=self.now())
+
+    async def get_url(self) -> str:
+        """
+        Return the address of a workspace that the hub finds after its own restart.
+
+        A Pod that was still starting when the hub died is adopted: waited for, then bound.
+        """
+        await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
+        if self._pod is not None:
+            try:
+                async with asyncio.timeout(self.start_timeout):
+                    pod = await self._until_ready()
+                await self._bind(pod)
+                url: str = self._get_pod_url(pod)
+            except Exception as error:  # noqa: BLE001 - the hub then finds no server and stops it
+                self.log.warning("%s could not be adopted: %s", self._log_name, error)
+            else:
+                return url
+        return str(self.server.url)
+
+    # Watching
+
+    async def progress(self) -> AsyncIterator[dict[str, object]]:
+        """Yield what a start is doing, in plain words, at each change (F19, F26)."""
+        watches, shown = self.desk.watches, None
+        while True:
+            ended = self._start_future is not None and self._start_future.done()
+            pod = self._pod
+            claim = watches.claims.of_pod(pod) if pod else None
+            events = watches.events.of_pod(self._pod_key)
+            progress = diagnosis.progress_of(pod, claim, events, self.desk.gpus_of(pod))
+            failure = diagnosis.failure_of(pod, events) if pod else None
+            if failure is not None:
+                progress = diagnosis.failed(progress, failure)
+            if progress != shown:
+                shown = progress
+                yield diagnosis.to_event(progress, startup=diagnosis.startup_report(pod))
+            if ended:
+                return
+            waits = [asyncio.ensure_future(watches.bell.wait(self._pod_key))]
+            if self._start_future is not None:
+                waits.append(self._start_future)
+            await asyncio.wait(
+                waits, timeout=_PROGRESS_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            waits[0].cancel()
+
+    async def poll(self) -> int | None:
+        """Return `None` while the Pod lives, else its exit code; ends what has ended."""
+        await self.desk.watches.started(self.desk.watches.pods)
+        status = diagnosis.exit_code(self._pod)
+        if status is None:
+            if self._pod is not None and diagnosis.is_ready(self._pod) and self.server:
+                await super().poll()  # keeps the address right if the Pod's changed
+            return None
+        if self._pod is not None:
+            self._end_reason = self._end_reason or "crash"
+            await self.stop(now=True)
+        else:
+            await self._end_session("gone")
+        return status
+
+    # Stopping
+
+    async def stop(self, now: bool = False) -> None:  # noqa: FBT001, FBT002 - upstream's signature
+        """Delete the Pod, wait until it is gone, and end the session."""
+        watches = self.desk.watches
+        await watches.started(watches.pods)
+        session = self._session_of_pod()
+        grace = 0 if now else self.delete_grace_period
+        await cluster.delete_pod(self.api, self.namespace, self.pod_name, grace_seconds=grace)
+        async with asyncio.timeout(grace + _STOP_SECONDS):
+            await watches.bell.until(self._pod_key, lambda: None if self._pod else True)
+        await self._end_session("stopped", session)
+
+    def _session_of_pod(self) -> str:
+        pod = self._pod
+        found = pod["metadata"].get("labels", {}).get(labels.SESSION) if pod else None
+        return found or self._session_id
+
+    async def _end_session(self, otherwise: str, session: str = "") -> None:
+        """End the session's record; a store that is down is told by the next sweep."""
+        session, reason = session or self._session_id, self._end_reason or otherwise
+        if not session:
+            return
+        try:
+            store = await self.desk.store()
+            await store.sessions.end(session, reason=reason, at=self.now())
+        except StoreError as error:
+            self.log.warning("%s ended and could not be recorded: %s", self._log_name, error)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return KubeSpawner's state and the session, for the next hub process."""
+        state: dict[str, Any] = super().get_state()
+        return state | ({"session": self._session_id} if self._session_id else {})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of a hub process before this one."""
+        super().load_state(state)
+        self._session_id = str(state.get("session", ""))
+
+    def clear_state(self) -> None:
+        """Forget the run that has ended."""
+        super().clear_state()
+        self._session_id = self._end_reason = ""
+        self._admitted = None

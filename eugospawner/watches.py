@@ -1,0 +1,101 @@
+"""
+Watches: the reflectors of a hub, started once each and shared by every spawner.
+
+A reflector that could not start is forgotten, so that the next spawn tries again; KubeSpawner
+keeps the failed one for ever. The view of GPUs is made from slices and claims when it is asked
+for and has gone stale; where the hub may not read slices there is no view, and admission leaves
+the word to the scheduler (design §5, capacity is advisory).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from eugospawner.manifests import devices
+from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
+from eugospawner.reflector import Bell, ClaimReflector, EventReflector, PodReflector, SliceReflector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eugospawner.policy.catalog import GpuModel
+    from eugospawner.reflector import Reflector
+
+#: A view this young is good enough for a form or an advisory verdict.
+_VIEW_SECONDS: Final = 0.5
+
+
+class Watches:
+    """
+    The reflectors of one namespace, and of the cluster's devices.
+
+    Args:
+        parent: Spawner whose configuration the reflectors inherit.
+        component: Value of the ``component`` label of workspace Pods.
+    """
+
+    def __init__(self, parent: Any, namespace: str, component: str) -> None:
+        self.bell = Bell()
+        self.pods = PodReflector(
+            parent=parent,
+            namespace=namespace,
+            bell=self.bell,
+            labels={"component": component},
+        )
+        self.events = EventReflector(
+            parent=parent,
+            namespace=namespace,
+            bell=self.bell,
+            fields={"involvedObject.kind": "Pod"},
+        )
+        self.claims = ClaimReflector(parent=parent, namespace=namespace, bell=self.bell)
+        self.slices = SliceReflector(parent=parent, bell=self.bell)
+        self._starts: dict[str, asyncio.Task[None]] = {}
+        self._view = UNKNOWN_CLUSTER
+        self._seen: tuple[int, int] = (-1, -1)
+        self._viewed_at = 0.0
+
+    async def started(self, *reflectors: Reflector) -> None:
+        """
+        Return once each of *reflectors* has its first list.
+
+        Raises:
+            ApiException: A list failed; the next call tries again.
+        """
+        await asyncio.gather(*(self._started(each) for each in reflectors))
+
+    async def view(
+        self, models: Mapping[str, GpuModel], warn: Callable[[str], None]
+    ) -> ClusterView:
+        """Return the GPUs of the cluster and what is free; unknown if it may not be read."""
+        try:
+            await self.started(self.slices, self.claims)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the view is only advisory
+            warn(f"The cluster's GPUs cannot be read, so capacity is unknown: {error}")
+            return UNKNOWN_CLUSTER
+        now = asyncio.get_running_loop().time()
+        seen = (self.slices.changes, self.claims.changes)
+        if seen != self._seen and now - self._viewed_at >= _VIEW_SECONDS:
+            self._view = devices.view_of(
+                self.slices.resources.values(), self.claims.resources.values(), models
+            )
+            self._seen, self._viewed_at = seen, now
+        return self._view
+
+    async def stop(self) -> None:
+        """Stop every reflector that runs."""
+        for task in self._starts.values():
+            task.cancel()
+        await asyncio.gather(*self._starts.values(), return_exceptions=True)
+        for reflector in (self.pods, self.events, self.claims, self.slices):
+            if reflector.watch_task is not None:
+                await reflector.stop()
+
+    async def _started(self, reflector: Reflector) -> None:
+        task = self._starts.get(reflector.kind)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            # A task of its own: whoever asks first may be cancelled, the others still wait.
+            task = asyncio.create_task(reflector.start())
+            self._starts[reflector.kind] = task
+        await asyncio.shield(task)

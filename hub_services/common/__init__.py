@@ -1,0 +1,1 @@
+"""What every service needs: clock, loop, hub client, health."""

@@ -1,0 +1,54 @@
+"""
+The hub's configuration: wiring, and nothing that decides.
+
+Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart's
+`hub.extraConfig`. What differs between installations comes from the environment:
+
+- `EUGO_CATALOG`: path of catalog.yaml (default: helm-values/catalog.yaml beside this file)
+- `EUGO_DATABASE_URL`: the store, sqlite+aiosqlite:///PATH or postgresql+asyncpg://…
+- `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
+"""
+
+import os
+from pathlib import Path
+
+import eugospawner
+from eugospawner import handlers
+from eugospawner.spawner import EugoSpawner
+from hub_services.common.clock import SystemClock
+
+c = get_config()  # type: ignore[name-defined]
+
+here = Path(__file__).resolve().parent
+catalog = os.environ.get("EUGO_CATALOG") or str(here / "helm-values" / "catalog.yaml")
+
+c.JupyterHub.spawner_class = EugoSpawner
+c.JupyterHub.allow_named_servers = True
+c.JupyterHub.named_server_limit_per_user = 20
+c.JupyterHub.template_paths = [str(Path(eugospawner.__file__).parent / "templates")]
+# After sign-in people land on their workspaces: nothing starts unasked.
+c.JupyterHub.default_url = "/hub/home"
+c.JupyterHub.implicit_spawn_seconds = 0
+handlers.install()
+
+# A refused start is answered with its reason, not with 202 and a page that fails later: the
+# hub's answer waits this long for the decision. The chart sets 0, which would hide refusals.
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 10, "slow_stop_timeout": 10}
+
+c.EugoSpawner.catalog_file = catalog
+c.EugoSpawner.store_url = os.environ.get("EUGO_DATABASE_URL", "")
+c.EugoSpawner.namespace = os.environ.get("EUGO_NAMESPACE", "eugo")
+c.EugoSpawner.now = SystemClock().now
+c.EugoSpawner.pvc_name_template = "home-{username}"
+c.EugoSpawner.storage_pvc_ensure = True
+c.EugoSpawner.service_account = "workspace"
+c.EugoSpawner.automount_service_account_token = False
+c.EugoSpawner.delete_grace_period = 10
+c.EugoSpawner.default_url = "/lab"
+# Waiting for a GPU is not a failure; giving up after ten minutes is only so that nobody is
+# surprised by a workspace that starts, and is charged, hours later.
+c.EugoSpawner.start_timeout = 600
+c.EugoSpawner.http_timeout = 60
+
+c.JupyterHub.services = []
+c.JupyterHub.load_roles = []
