@@ -37,9 +37,9 @@ def references(catalog: Path, *, kind: str | None = None) -> tuple[str, ...]:
 
 
 def inventory(default: Mapping[str, Any], *, catalog: Path, venv: Path) -> str:
-    """Return the inventory *default*, as YAML, with the images of *catalog* that *venv* can run."""
+    """Return the inventory *default*, as YAML, and in it the images of *catalog* for *venv*."""
     known = dict.fromkeys(references(catalog, kind="jupyterlab"), environment_image(venv))
-    return yaml.safe_dump({**default, "images": known}, sort_keys=False)
+    return yaml.safe_dump({**default, "images": default["images"] | known}, sort_keys=False)
 
 
 def environment_image(venv: Path) -> dict[str, Any]:

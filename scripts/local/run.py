@@ -14,13 +14,12 @@ import contextlib
 import json
 import os
 import signal
-import webbrowser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
-from . import cluster, hub, images, people, ports, processes, proxy, tools
+from . import cluster, hub, images, opener, people, ports, processes, proxy, tools
 from .environment import Environment, say
 from .trouble import Trouble
 
@@ -64,6 +63,8 @@ class Run:
         Raises:
             Trouble: Something could not be started, or ended by itself.
         """
+        if self.options.open_browser:
+            opener.cut_loose(self.workdir.ready)
         processes.become_subreaper()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -177,8 +178,6 @@ class Run:
         }
         self.workdir.write(self.workdir.ready.name, json.dumps(ready, indent=2))
         say(people.ready_line(settings.url, settings.secrets))
-        if self.options.open_browser:
-            webbrowser.open(settings.url)
 
     async def _watched(self, work: Coroutine[object, object, Outcome]) -> Outcome:
         """

@@ -71,11 +71,12 @@ def test_the_image_list_holds_every_reference_to_the_letter(catalog):
     ]
 
 
-def test_the_inventory_keeps_the_hardware_and_knows_only_images_that_can_run(catalog):
+def test_the_inventory_keeps_what_it_had_and_adds_the_images_that_can_run(catalog):
     default = {"nodes": [1], "images": {"sample": {}}}
     made = yaml.safe_load(images.inventory(default, catalog=catalog, venv=Path("/x/.venv")))
     assert made["nodes"] == [1]
-    assert set(made["images"]) == {"registry.example/lab@sha256:aa", "registry.example/both:1"}
+    lab, both = "registry.example/lab@sha256:aa", "registry.example/both:1"
+    assert set(made["images"]) == {"sample", lab, both}
 
 
 def test_an_image_serves_on_the_pods_own_address_and_shows_its_environment():
