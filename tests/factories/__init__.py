@@ -1,0 +1,46 @@
+"""
+Values with defaults, so that a test names only what it is about.
+
+`a_profile(kinds=(Kind.VSCODE,))` is a profile that is fine in every other respect. The world they
+make together is small and fixed (three GPU models, four flavors, three images, three profiles),
+and knows nothing of the sample catalog, so that editing the sample breaks no rule's test.
+"""
+
+from tests.factories.accounts import a_project, an_actor, some_accounts
+from tests.factories.catalog import (
+    GIB,
+    a_catalog,
+    a_flavor,
+    a_gpu_model,
+    a_profile,
+    a_queue,
+    an_image,
+)
+from tests.factories.cluster import a_cluster
+from tests.factories.decisions import NOW, a_grant, a_mount, a_request, decide_about, some_gpus
+from tests.factories.kubernetes import a_claim, a_pod
+from tests.factories.volumes import a_volume_request, some_volumes
+
+__all__ = [
+    "GIB",
+    "NOW",
+    "a_catalog",
+    "a_claim",
+    "a_cluster",
+    "a_flavor",
+    "a_gpu_model",
+    "a_grant",
+    "a_mount",
+    "a_pod",
+    "a_profile",
+    "a_project",
+    "a_queue",
+    "a_request",
+    "a_volume_request",
+    "an_actor",
+    "an_image",
+    "decide_about",
+    "some_accounts",
+    "some_gpus",
+    "some_volumes",
+]

@@ -1,0 +1,22 @@
+"""Extra volumes, and requests for them."""
+
+from eugospawner.policy.requests import VolumeRequest
+from eugospawner.policy.volumes import Volume, Volumes
+from tests.factories.catalog import GIB
+
+
+def a_volume_request(claim: str = "data", mount_path: str | None = None) -> VolumeRequest:
+    """Mount the volume *claim* below `/mnt`, or at *mount_path*."""
+    return VolumeRequest(
+        claim=claim, mount_path=f"/mnt/{claim}" if mount_path is None else mount_path
+    )
+
+
+def some_volumes(*keys: str, size_bytes: int = 20 * GIB) -> Volumes:
+    """The volumes that an owner already has."""
+    return Volumes(
+        by_key={
+            key: Volume(key=key, claim_name=f"volume-of-{key}", size_bytes=size_bytes)
+            for key in keys
+        }
+    )
