@@ -12,13 +12,13 @@ Source of the quantity grammar: Kubernetes, apimachinery/pkg/api/resource/quanti
 from __future__ import annotations
 
 import re
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final
 
 from eugospawner.policy.errors import BadQuantity
 
 _QUANTITY: Final = re.compile(
-    r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+    r"\+?(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
     r"(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?"
 )
 _SUFFIXES: Final = {
@@ -42,7 +42,9 @@ _SUFFIXES: Final = {
 _LARGEST: Final = Decimal(2**63 - 1)
 #: No real quantity is longer; keeps hostile input short.
 _LONGEST: Final = 32
-_BINARY: Final = ("Ti", "Gi", "Mi", "Ki")
+_BINARY: Final = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
+#: Enough for every digit of the longest text times the largest suffix: nothing is rounded here.
+_EXACT: Final = Context(prec=100)
 
 
 def _parse(text: str) -> Decimal:
@@ -56,7 +58,7 @@ def _parse(text: str) -> Decimal:
         factor = Decimal(f"1{suffix}")
     else:
         factor = _SUFFIXES.get(suffix, Decimal(1))
-    value = Decimal(match["number"]) * factor
+    value = _EXACT.multiply(Decimal(match["number"]), factor)
     if value > _LARGEST:
         message = f"{text!r} is larger than Kubernetes can hold"
         raise BadQuantity(message)
@@ -70,7 +72,7 @@ def parse_cpu(text: str) -> int:
     Raises:
         BadQuantity: *text* is no quantity.
     """
-    return int((_parse(text) * 1000).to_integral_value(ROUND_CEILING))
+    return int(_EXACT.multiply(_parse(text), Decimal(1000)).to_integral_value(ROUND_CEILING))
 
 
 def parse_memory(text: str) -> int:
