@@ -1,0 +1,89 @@
+"""
+Volumes: the extra volumes of owners, by the owner's key.
+
+The store is where a volume's key becomes the name of a PersistentVolumeClaim, so that a request
+can never name a claim itself. A claim belongs to one volume only; offering it to a second is
+refused, for two owners would share their data. Source: design §§4, 5 and 9; F44.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import Connection, bindparam, select
+
+from eugospawner.policy.errors import StoreError
+from eugospawner.policy.volumes import Volume
+from eugospawner.store.tables import InsertNew, VolumeRow, table_of
+from eugospawner.store.types import storable
+from eugospawner.store.writer import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from eugospawner.store.database import Database
+    from eugospawner.store.writer import Writer
+
+
+class Volumes:
+    """The volumes in the store."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database = database
+        self._writer = writer
+
+    async def of_owner(self, owner: str) -> Mapping[str, Volume]:
+        """Return the volumes of *owner* by key, in the order of keys."""
+        values = storable({"owner": owner})
+        rows = await self._database.read("read the volumes of an owner", _OF_OWNER, values)
+        return {row["key"]: Volume(**row) for row in rows}
+
+    async def add(self, owner: str, volume: Volume, *, at: datetime) -> None:
+        """
+        Record a volume of *owner*; one that exists stays as it is, its size included.
+
+        Raises:
+            StoreError: It was not recorded; or the claim belongs to another volume, or the
+                volume to another claim.
+        """
+        row = {
+            "owner": owner,
+            "key": volume.key,
+            "claim_name": volume.claim_name,
+            "size_bytes": volume.size_bytes,
+            "created_at": at,
+        }
+        await self._writer.write(_ADD, storable(row))
+
+
+def _add(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[StoreError | None]:
+    _INSERT.execute(connection, rows)
+    claims = {"claim_names": [row["claim_name"] for row in rows]}
+    kept = {tuple(row) for row in connection.execute(_OF_CLAIMS, claims)}
+    return [
+        None if (row["owner"], row["key"], row["claim_name"]) in kept else _conflict(row)
+        for row in rows
+    ]
+
+
+def _conflict(row: dict[str, object]) -> StoreError:
+    return StoreError(
+        f"The volume {row['key']!r} of {row['owner']!r} cannot have the claim "
+        f"{row['claim_name']!r}: the claim belongs to another volume, or the volume to another "
+        "claim. Name the claim after owner and key"
+    )
+
+
+_TABLE: Final = table_of(VolumeRow)
+_COLUMN: Final = _TABLE.c
+_INSERT: Final = InsertNew(_TABLE)
+_OF_CLAIMS: Final = select(_COLUMN.owner, _COLUMN.key, _COLUMN.claim_name).where(
+    _COLUMN.claim_name.in_(bindparam("claim_names", expanding=True))
+)
+_OF_OWNER: Final = (
+    select(_COLUMN.key, _COLUMN.claim_name, _COLUMN.size_bytes)
+    .where(_COLUMN.owner == bindparam("owner"))
+    .order_by(_COLUMN.key)
+)
+_ADD: Final = Write(apply=_add, key=lambda row: (row["owner"], row["key"]), what="add a volume")
