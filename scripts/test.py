@@ -14,11 +14,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from local import chromium
 from local.environment import say
 from local.tiers import Tiers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,6 +38,12 @@ def names_test(word: str, *, folder: Path) -> bool:
     return bool(path) and not path.startswith("-") and (folder / path).exists()
 
 
+def go_cache(variables: Mapping[str, str]) -> str:
+    """Return where compiled Go packages are kept, so that Go's tests need not compile them again."""
+    caches = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return variables.get("EUGO_GO_CACHE") or f"{caches}/eugo/go"
+
+
 def compile_kubernetes() -> None:
     """Compile the embedded cluster unless that was done before; exit if it cannot be."""
     built = subprocess.run([sys.executable, "-m", "devcluster", "build"], cwd=ROOT, check=False)
@@ -45,6 +55,7 @@ def main() -> None:
     """Prepare, then hand over to pytest; its exit code is ours."""
     arguments = pytest_arguments(sys.argv[1:], folder=Path.cwd())
     os.chdir(ROOT)
+    os.environ["EUGO_GO_CACHE"] = go_cache(os.environ)
     if not {"-h", "--help", "--version", "--co", "--collect-only"}.intersection(arguments):
         compile_kubernetes()
     browser = chromium.find_or_install()

@@ -1,19 +1,18 @@
 """
-The house is in order: linters, types, import contracts, documentation and the Go modules.
+The house is in order: linters, types, import contracts, spelling, documentation.
 
 Each check is the command that a developer would type, run in the checkout; its words are shown when
 it fails. They are tests so that one summary tells everything, and stand apart from `tests/unit`
 because they take seconds each and look at all files at once.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.house.commands import ROOT, run
+
 TOOLS = Path(sys.executable).parent
 
 CHECKS = {
@@ -25,20 +24,6 @@ CHECKS = {
     "words are spelled right": ["codespell"],
     "YAML is tidy": ["yamllint", "--strict", "."],
 }
-
-
-def run(*command: str, folder: Path = ROOT, **variables: str) -> None:
-    """Run *command* and fail with its words if it fails."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
 
 
 @pytest.mark.parametrize("command", CHECKS.values(), ids=CHECKS.keys())
