@@ -66,6 +66,7 @@ def complete(pod: Any, grant: Grant, *, home_claim: str, home_path: str) -> None
         *(each for each in notebook.env or () if each.name not in environment),
         *(client.V1EnvVar(name=name, value=value) for name, value in environment.items()),
     ]
+    notebook.readiness_probe = get_k8s_model(client.V1Probe, pods.make_readiness_probe())
     startup = pods.make_startup_container(grant, home_path)
     if startup is not None:
         spec.init_containers = _extended(spec.init_containers, client.V1Container, [startup])

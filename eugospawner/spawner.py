@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eugospawner.desk import Desk
     from eugospawner.judge import Circumstances, Verdict
     from eugospawner.policy.admission import Gpus, Refusal
+    from eugospawner.reflector import EventReflector, PodReflector
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -121,12 +122,25 @@ class EugoSpawner(KubeSpawner):
         return desk_of(self)
 
     @property
+    def pod_reflector(self) -> PodReflector:
+        """Our reflector in the place of KubeSpawner's."""
+        return self.desk.watches.pods
+
+    @property
+    def event_reflector(self) -> EventReflector:
+        """Our reflector in the place of KubeSpawner's."""
+        return self.desk.watches.events
+
+    async def _start_watching_pods(self, replace: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - upstream's signature
+        await self.desk.watches.started(self.pod_reflector)
+
+    @property
     def _pod_key(self) -> str:
         return f"{self.namespace}/{self.pod_name}"
 
     @property
     def _pod(self) -> Json | None:
-        return self.desk.watches.pods.pods.get(self._pod_key)
+        return self.pod_reflector.pods.get(self._pod_key)
 
     def _slug(self, name: str) -> str:
         slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""

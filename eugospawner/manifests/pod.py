@@ -101,6 +101,22 @@ def make_environment(grant: Grant, home_path: str) -> dict[str, str]:
     return {**grant.profile.environment, "HOME": home_path}
 
 
+def make_readiness_probe() -> dict[str, object]:
+    """
+    Return the probe that makes a Pod ready only once its server listens.
+
+    So a program that ends before it serves is seen as what it is, a crash, and not as a
+    workspace that does not answer.
+    """
+    return {
+        "tcpSocket": {"port": "notebook-port"},
+        "periodSeconds": 1,
+        "timeoutSeconds": 1,
+        # A server that is busy for a while is still the user's: a minute before it counts.
+        "failureThreshold": 60,
+    }
+
+
 def make_startup_container(grant: Grant, home_path: str) -> dict[str, object] | None:
     """Return the init container that runs the profile's startup script, if it has one."""
     if not grant.profile.startup_script:
