@@ -26,10 +26,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_TAKE_A_WORD = frozenset({"-k", "-m", "-p", "-o", "-c", "-W", "-r", "-n"})
+"""Options of pytest whose value is the next word."""
+
 
 def pytest_arguments(given: list[str], *, folder: Path) -> list[str]:
     """Return the arguments *given* in *folder* such that they mean the same in the checkout."""
-    return [str(folder / word) if names_test(word, folder=folder) else word for word in given]
+    before = ["", *given]  # the word before each: `-k tests` names no folder
+    return [
+        str(folder / word) if last not in _TAKE_A_WORD and names_test(word, folder=folder) else word
+        for last, word in zip(before, given, strict=False)
+    ]
 
 
 def names_test(word: str, *, folder: Path) -> bool:
@@ -55,6 +62,7 @@ def main() -> None:
     """Prepare, then hand over to pytest; its exit code is ours."""
     arguments = pytest_arguments(sys.argv[1:], folder=Path.cwd())
     os.chdir(ROOT)
+    sys.path.remove(str(ROOT / "scripts"))  # this file must not pass for the library's `test`
     os.environ["EUGO_GO_CACHE"] = go_cache(os.environ)
     if not {"-h", "--help", "--version", "--co", "--collect-only"}.intersection(arguments):
         compile_kubernetes()

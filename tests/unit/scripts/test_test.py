@@ -18,12 +18,12 @@ def entry(monkeypatch):
 
 def test_paths_mean_what_they_mean_in_the_folder_of_the_caller(entry, tmp_path):
     (tmp_path / "test_x.py").touch()
-    given = ["test_x.py", "test_x.py::test_y[a]", "-k", "gpu", "--nightly", "-x"]
+    given = ["test_x.py", "test_x.py::test_y[a]", "-k", "test_x.py", "--nightly", "-x"]
     assert entry.pytest_arguments(given, folder=tmp_path) == [
         f"{tmp_path}/test_x.py",
         f"{tmp_path}/test_x.py::test_y[a]",
         "-k",
-        "gpu",
+        "test_x.py",
         "--nightly",
         "-x",
     ]
