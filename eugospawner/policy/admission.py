@@ -369,7 +369,7 @@ def _image(case: _Case) -> Iterator[Refusal]:
         yield Refusal(
             reason=Reason.IMAGE_NOT_ALLOWED,
             word="image",
-            sentence=f"image not in allowlist: {reference}. Choose an image that the profile "
+            sentence=f"image not in allowlist: {_shown(reference)}. Choose an image that the profile "
             f"{case.profile.key} offers, or ask an admin to add this one.",
             change={"image": None},
         )
@@ -470,18 +470,19 @@ def _compute(case: _Case) -> Iterator[Refusal]:
 def _storage(case: _Case) -> Iterator[Refusal]:
     asked = case.request.volumes
     most = case.limits.max_volumes
+    home = case.catalog.storage.home_path
     if len(asked) > most:
         yield Refusal(
             reason=Reason.TOO_MANY_VOLUMES,
             word="volumes",
             sentence=f"{len(asked)} volumes were requested; a workspace may mount {most}.",
+            change={"volumes": _acceptable(asked[:most], home)},
         )
         return  # the list is not worth reading
-    home = case.catalog.storage.home_path
+    # The nearest request drops the volume: guessing another path would surprise.
+    change = {"volumes": _acceptable(asked, home)}
     for index, volume in enumerate(asked):
         before = asked[:index]
-        # The nearest request drops the volume: guessing another path would surprise.
-        change = {"volumes": _acceptable(asked, home)}
         if not volume_rules.is_key(volume.claim):
             yield Refusal(
                 reason=Reason.VOLUME_NAME,
@@ -513,6 +514,11 @@ def _storage(case: _Case) -> Iterator[Refusal]:
                 "another one. Give each volume a path of its own.",
                 change=change,
             )
+
+
+def _shown(text: str) -> str:
+    """Return foreign *text* as it is, unless a sentence could be forged with it."""
+    return text if text.isprintable() else repr(text)
 
 
 def _acceptable(asked: tuple[VolumeRequest, ...], home: str) -> tuple[VolumeRequest, ...]:

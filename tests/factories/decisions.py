@@ -37,7 +37,7 @@ def decide_about(
     actor: Actor | None = None,
     catalog: Catalog | None = None,
     accounts: Accounts | None = None,
-    volumes: Volumes | None = None,
+    owned_volumes: Volumes | None = None,
     cluster: ClusterView = UNKNOWN_CLUSTER,
     now: datetime = NOW,
     **words: Any,
@@ -49,7 +49,7 @@ def decide_about(
         catalog or a_catalog(),
         accounts or some_accounts(),
         NOTHING_USED,
-        volumes or some_volumes(),
+        owned_volumes or some_volumes(),
         cluster,
         now,
     )

@@ -192,7 +192,7 @@ def test_any_text_is_an_amount_that_fits_or_is_refused(text: str) -> None:
     st.sampled_from(["", "m", "k", "Ki", "Mi"]),
 )
 def test_no_digit_is_lost_before_rounding_up(number: str, suffix: str) -> None:
-    factor = {"": 1, "m": Decimal("0.001"), "k": 1000, "Ki": 1024, "Mi": 2**20}[suffix]
+    factor = Decimal({"": "1", "m": "0.001", "k": "1000", "Ki": "1024", "Mi": "1048576"}[suffix])
     with localcontext(prec=200):
         exact = Decimal(number) * factor * 1000
         expected = int(exact.to_integral_value(ROUND_CEILING))

@@ -1,0 +1,767 @@
+"""
+Each rule of admission: its reason, word, sentence, status and change (design §5; promises 1, 4).
+
+The table holds one request for each way to be refused. What holds for every request stands in
+`test_admission_properties.py`, and a second opinion on all of it in `test_admission_oracle.py`.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from eugospawner.policy.accounts import Actor
+from eugospawner.policy.admission import Admitted, Decision, Denied, Queued, Refusal, nearest
+from eugospawner.policy.capacity import Fit
+from eugospawner.policy.catalog import Kind
+from eugospawner.policy.reasons import Reason, Who
+from tests.factories import (
+    GIB,
+    NOW,
+    a_catalog,
+    a_cluster,
+    a_profile,
+    a_project,
+    a_queue,
+    a_request,
+    a_volume_request,
+    an_actor,
+    an_image,
+    decide_about,
+    some_accounts,
+    some_volumes,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that is refused for one reason."""
+
+    words: dict[str, Any]
+    reason: Reason
+    status: int
+    who: Who
+    word: str
+    sentence: str
+    change: dict[str, Any]
+    world: dict[str, Any] = field(default_factory=dict)
+
+
+BASE = "registry.example/eugo/base:1.0"
+CODE = "registry.example/eugo/code:1.0"
+DATA = a_volume_request("data", "/mnt/data")
+
+CASES = {
+    "a project that does not exist or is not yours": Case(
+        {"project": "vision"},
+        Reason.PROJECT_UNKNOWN,
+        403,
+        Who.PROJECT_MANAGER,
+        "project",
+        "You are not a member of a project 'vision'. "
+        "Start in your personal project, or ask a project manager to add you.",
+        {"project": None},
+    ),
+    "a queue that does not exist": Case(
+        {"queue": "research-high"},
+        Reason.QUEUE_UNKNOWN,
+        403,
+        Who.PROJECT_MANAGER,
+        "queue",
+        "The project has no queue 'research-high'. The default queue is always available.",
+        {"queue": None},
+    ),
+    "a profile that does not exist": Case(
+        {"profile": "nope"},
+        Reason.PROFILE_UNKNOWN,
+        400,
+        Who.YOU,
+        "profile",
+        "There is no profile 'nope'. Choose one of: notebook, code, gpu.",
+        {"profile": "notebook"},
+    ),
+    "a flavor of another profile": Case(
+        {"flavor": "gpu-h100"},
+        Reason.FLAVOR_NOT_IN_PROFILE,
+        400,
+        Who.ADMIN,
+        "flavor",
+        "The profile notebook does not offer the flavor 'gpu-h100'. It offers: cpu-2, cpu-8.",
+        {"flavor": None},
+    ),
+    "an editor of another profile": Case(
+        {"kind": Kind.VSCODE},
+        Reason.KIND_NOT_IN_PROFILE,
+        400,
+        Who.ADMIN,
+        "kind",
+        "The profile notebook does not offer vscode. It offers: jupyterlab.",
+        {"kind": None},
+    ),
+    "an image that is not in the allowlist": Case(
+        {"image": "docker.io/evil/pwn:latest"},
+        Reason.IMAGE_NOT_ALLOWED,
+        403,
+        Who.ADMIN,
+        "image",
+        "image not in allowlist: docker.io/evil/pwn:latest. Choose an image that the profile "
+        "notebook offers, or ask an admin to add this one.",
+        {"image": None},
+    ),
+    "an image of another profile": Case(
+        {"image": CODE},
+        Reason.IMAGE_NOT_ALLOWED,
+        403,
+        Who.ADMIN,
+        "image",
+        f"image not in allowlist: {CODE}. Choose an image that the profile "
+        "notebook offers, or ask an admin to add this one.",
+        {"image": None},
+    ),
+    "an image that cannot run the editor": Case(
+        {"profile": "code", "image": BASE},
+        Reason.IMAGE_WITHOUT_KIND,
+        400,
+        Who.YOU,
+        "kind",
+        f"The image {BASE} cannot run vscode. It runs: jupyterlab.",
+        {"image": None},
+    ),
+    "a root shell where none is enabled": Case(
+        {"root_shell": True},
+        Reason.ROOT_NOT_ALLOWED,
+        403,
+        Who.ADMIN,
+        "root_shell",
+        "A root shell is not enabled here. "
+        "Ask an admin to enable root containers on the project and the owning group.",
+        {"root_shell": False},
+    ),
+    "GPUs of no model": Case(
+        {"gpu_count": 1},
+        Reason.GPU_MODEL_MISSING,
+        400,
+        Who.YOU,
+        "gpu_model",
+        "Say which GPU model you want: H100, L4, A100.",
+        {"gpu_count": None},
+    ),
+    "a GPU model that the catalog has not": Case(
+        {"gpu_count": 1, "gpu_model": "h100"},
+        Reason.GPU_MODEL_UNKNOWN,
+        400,
+        Who.ADMIN,
+        "gpu_model",
+        "There is no GPU model 'h100'. Choose one of: H100, L4, A100.",
+        {"gpu_model": None, "gpu_count": None},
+    ),
+    "more GPUs than a workspace may have": Case(
+        {"gpu_count": 5, "gpu_model": "H100"},
+        Reason.GPU_COUNT_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "gpu_count",
+        "5 GPUs were requested; a workspace may have 0 to 4.",
+        {"gpu_count": 4},
+    ),
+    "less than no GPU": Case(
+        {"gpu_count": -1, "gpu_model": "H100"},
+        Reason.GPU_COUNT_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "gpu_count",
+        "-1 GPUs were requested; a workspace may have 0 to 4.",
+        {"gpu_count": 0},
+    ),
+    "no SM percent": Case(
+        {"gpu_count": 1, "gpu_model": "H100", "sm_percent": 0},
+        Reason.SM_PERCENT_OUT_OF_BOUNDS,
+        400,
+        Who.YOU,
+        "sm_percent",
+        "An SM percentage of 0 was requested; "
+        "it is a whole number from 1 to 100, and 100 is a full GPU.",
+        {"sm_percent": 1},
+    ),
+    "more than the whole of a GPU": Case(
+        {"gpu_count": 1, "gpu_model": "H100", "sm_percent": 101},
+        Reason.SM_PERCENT_OUT_OF_BOUNDS,
+        400,
+        Who.YOU,
+        "sm_percent",
+        "An SM percentage of 101 was requested; "
+        "it is a whole number from 1 to 100, and 100 is a full GPU.",
+        {"sm_percent": 100},
+    ),
+    "a share of a model that is handed out whole": Case(
+        {"gpu_count": 1, "gpu_model": "A100", "sm_percent": 99},
+        Reason.SM_PERCENT_NOT_DIVISIBLE,
+        400,
+        Who.YOU,
+        "sm_percent",
+        "NVIDIA A100 is handed out whole only. Use 100 % SM, or a model that can be shared.",
+        {"sm_percent": 100},
+    ),
+    "too little CPU": Case(
+        {"cpu_millicores": 99},
+        Reason.CPU_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "cpu",
+        "99m CPU was requested; a workspace may have 100m to 16.",
+        {"cpu_millicores": 100},
+    ),
+    "too much CPU": Case(
+        {"cpu_millicores": 16_001},
+        Reason.CPU_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "cpu",
+        "16001m CPU was requested; a workspace may have 100m to 16.",
+        {"cpu_millicores": 16_000},
+    ),
+    "too little memory": Case(
+        {"memory_bytes": 0},
+        Reason.MEMORY_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "memory",
+        "0 memory was requested; a workspace may have 512Mi to 128Gi.",
+        {"memory_bytes": GIB // 2},
+    ),
+    "too much memory": Case(
+        {"memory_bytes": 256 * GIB},
+        Reason.MEMORY_OUT_OF_BOUNDS,
+        400,
+        Who.ADMIN,
+        "memory",
+        "256Gi memory was requested; a workspace may have 512Mi to 128Gi.",
+        {"memory_bytes": 128 * GIB},
+    ),
+    "a volume whose name is a path": Case(
+        {"volumes": (DATA, a_volume_request("../bob", "/mnt/bob"))},
+        Reason.VOLUME_NAME,
+        400,
+        Who.YOU,
+        "volumes",
+        "'../bob' cannot name a volume: use up to 40 lower-case "
+        "letters, digits and hyphens, beginning and ending with a letter or digit.",
+        {"volumes": (DATA,)},
+    ),
+    "one volume mounted twice": Case(
+        {"volumes": (DATA, a_volume_request("data", "/mnt/again"))},
+        Reason.VOLUME_DUPLICATE,
+        400,
+        Who.YOU,
+        "volumes",
+        "The volume 'data' is mounted twice. Mount it once.",
+        {"volumes": (DATA,)},
+    ),
+    "a mount path that hides the system": Case(
+        {"volumes": (DATA, a_volume_request("etc", "/etc"))},
+        Reason.MOUNT_PATH_UNSAFE,
+        400,
+        Who.YOU,
+        "volumes",
+        "The mount path '/etc' would hide a folder of the system: use for example /data.",
+        {"volumes": (DATA,)},
+    ),
+    "a mount path that hides the home": Case(
+        {"volumes": (a_volume_request("home", "/home"),)},
+        Reason.MOUNT_PATH_UNSAFE,
+        400,
+        Who.YOU,
+        "volumes",
+        "The mount path '/home' overlaps the home /home/user, which is always mounted: "
+        "use for example /data.",
+        {"volumes": ()},
+    ),
+    "a mount path below another": Case(
+        {"volumes": (DATA, a_volume_request("more", "/mnt/data/more"))},
+        Reason.MOUNT_PATH_DUPLICATE,
+        400,
+        Who.YOU,
+        "volumes",
+        "The mount path '/mnt/data/more' is used twice, or lies in another one. "
+        "Give each volume a path of its own.",
+        {"volumes": (DATA,)},
+    ),
+    "more volumes than a workspace may mount": Case(
+        {"volumes": tuple(a_volume_request(key) for key in ("a", "b", "c", "d"))},
+        Reason.TOO_MANY_VOLUMES,
+        400,
+        Who.YOU,
+        "volumes",
+        "4 volumes were requested; a workspace may mount 3.",
+        {"volumes": tuple(a_volume_request(key) for key in ("a", "b", "c"))},
+    ),
+    "a model that the cluster has not": Case(
+        {"gpu_count": 2, "gpu_model": "L4"},
+        Reason.GPU_MODEL_ABSENT,
+        409,
+        Who.ADMIN,
+        "gpu_model",
+        "The cluster has no NVIDIA L4 at present. "
+        "Choose another model, or ask an admin when it comes back.",
+        {"gpu_model": "H100", "gpu_count": 1},
+        {"cluster": a_cluster(H100=[0])},
+    ),
+    "more GPUs than any node has": Case(
+        {"gpu_count": 3, "gpu_model": "H100"},
+        Reason.GPU_COUNT_ABSENT,
+        409,
+        Who.ADMIN,
+        "gpu_count",
+        "3 × NVIDIA H100 were requested; no node has more than 2.",
+        {"gpu_count": 2},
+        {"cluster": a_cluster(H100={"n1": [100, 100], "n2": [100]})},
+    ),
+}
+
+
+def refusals_of(decision: Decision) -> tuple[Refusal, ...]:
+    assert isinstance(decision, Denied)
+    return decision.refusals
+
+
+def reasons_of(decision: Decision) -> list[Reason]:
+    return [refusal.reason for refusal in refusals_of(decision)]
+
+
+def admitted(decision: Decision) -> Admitted:
+    assert isinstance(decision, Admitted)
+    return decision
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_the_answer_to(case: Case) -> None:
+    (refusal,) = refusals_of(decide_about(**case.words, **case.world))
+
+    assert refusal.reason is case.reason
+    assert (refusal.status, refusal.who) == (case.status, case.who)
+    assert refusal.word == case.word
+    assert refusal.sentence == case.sentence
+    assert refusal.change == case.change
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_the_change_admits(case: Case) -> None:
+    request = a_request(**case.words)
+    decision = decide_about(request, **case.world)
+    assert isinstance(decision, Denied)
+
+    amended = decision.amend(request)
+    assert amended is not None
+    assert not isinstance(decide_about(amended, **case.world), Denied)
+    assert nearest(request, lambda again: decide_about(again, **case.world)) == amended
+
+
+def test_every_reason_that_admission_gives_has_a_case() -> None:
+    elsewhere = {
+        Reason.MALFORMED,
+        Reason.UNKNOWN_OPTION,
+        Reason.CLUSTER_REFUSED,
+        Reason.CLUSTER_DROPS_SHARES,
+        Reason.CLUSTER_UNREACHABLE,
+        Reason.STORE_UNAVAILABLE,
+    }
+    assert {case.reason for case in CASES.values()} == set(Reason) - elsewhere
+
+
+# --- what an empty request gets ---
+
+
+def test_absent_words_mean_the_defaults_of_design_5() -> None:
+    grant = admitted(decide_about()).grant
+
+    assert grant.owner == "alice"
+    assert grant.project.key == "personal-alice"
+    assert grant.profile.key == "notebook"
+    assert grant.flavor.key == "cpu-2"
+    assert grant.kind is Kind.JUPYTERLAB
+    assert grant.image.reference == BASE
+    assert grant.queue.key == "default"
+    assert grant.gpus is None
+    assert (grant.cpu_millicores, grant.memory_bytes) == (2000, 8 * GIB)
+    assert grant.mounts == ()
+    assert grant.root_shell is False
+
+
+def test_a_cpu_workspace_costs_no_gpu_and_fits_any_cluster() -> None:
+    decision = admitted(decide_about(cluster=a_cluster()))
+    assert (decision.charge_percent, decision.fit) == (0, Fit.NOW)
+
+
+def test_the_gpus_are_the_flavors_and_whole_unless_said_otherwise() -> None:
+    gpus = admitted(decide_about(profile="gpu", flavor="gpu-a100")).grant.gpus
+    assert gpus is not None
+    assert (gpus.model.key, gpus.count, gpus.sm_percent) == ("A100", 2, 100)
+
+
+def test_count_model_and_share_of_the_request_win_over_the_flavors() -> None:
+    decision = admitted(decide_about(profile="gpu", gpu_model="L4", gpu_count=3, sm_percent=15))
+    gpus = decision.grant.gpus
+    assert gpus is not None
+    assert (gpus.model.key, gpus.count, gpus.sm_percent) == ("L4", 3, 15)
+
+
+def test_zero_gpus_give_up_those_of_the_flavor() -> None:
+    assert admitted(decide_about(profile="gpu", gpu_count=0)).grant.gpus is None
+
+
+def test_a_model_without_a_count_takes_the_flavors_count() -> None:
+    gpus = admitted(decide_about(profile="gpu", gpu_model="L4")).grant.gpus
+    assert gpus is not None
+    assert (gpus.model.key, gpus.count) == ("L4", 1)
+
+
+def test_cpu_and_memory_of_the_request_win_over_the_flavors() -> None:
+    grant = admitted(decide_about(cpu_millicores=100, memory_bytes=128 * GIB)).grant
+    assert (grant.cpu_millicores, grant.memory_bytes) == (100, 128 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("count", "sm_percent", "charge"), [(1, 100, 100), (2, 25, 50), (4, 1, 4), (4, 100, 400)]
+)
+def test_the_charge_is_count_times_share(count: int, sm_percent: int, charge: int) -> None:
+    decision = decide_about(gpu_model="H100", gpu_count=count, sm_percent=sm_percent)
+    assert admitted(decision).charge_percent == charge
+
+
+# --- access ---
+
+
+def test_a_project_of_the_owner_is_granted() -> None:
+    accounts = some_accounts(a_project("vision"))
+    assert admitted(decide_about(project="vision", accounts=accounts)).grant.project.key == "vision"
+
+
+def test_a_queue_of_the_catalog_is_granted() -> None:
+    assert admitted(decide_about(queue="batch")).grant.queue.key == "batch"
+
+
+def test_an_admin_who_starts_for_somebody_is_bound_by_the_same_rules() -> None:
+    admin = an_actor(name="ada", is_admin=True)
+    assert decide_about(actor=admin) == decide_about(actor=Actor(name="alice"))
+    assert reasons_of(decide_about(actor=admin, root_shell=True)) == [Reason.ROOT_NOT_ALLOWED]
+
+
+def test_a_root_shell_is_granted_where_the_project_has_it() -> None:
+    accounts = some_accounts(a_project("lab", may_run_as_root=True))
+    grant = admitted(decide_about(project="lab", root_shell=True, accounts=accounts)).grant
+    assert grant.root_shell is True
+
+
+def test_a_root_shell_of_one_project_is_none_of_another() -> None:
+    accounts = some_accounts(a_project("lab", may_run_as_root=True), a_project("vision"))
+    decision = decide_about(project="vision", root_shell=True, accounts=accounts)
+    assert reasons_of(decision) == [Reason.ROOT_NOT_ALLOWED]
+
+
+def test_a_root_shell_in_a_foreign_project_is_judged_by_the_personal_one() -> None:
+    decision = decide_about(project="theirs", root_shell=True)
+    assert reasons_of(decision) == [Reason.PROJECT_UNKNOWN, Reason.ROOT_NOT_ALLOWED]
+
+
+# --- images: to the letter (facts on security, §2a) ---
+
+PINNED = a_catalog().images["pinned"].reference
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        BASE + "@evil.example/pwn:latest",
+        BASE + "\n",
+        BASE + " ",
+        " " + BASE,
+        BASE + "\0",
+        BASE + "1",
+        BASE.upper(),
+        BASE[:-1],
+        BASE.removesuffix(":1.0"),
+        "docker.io/" + BASE,
+        BASE.replace("eugo/", "eugo/../eugo/"),
+        BASE.replace("base", "bаse"),  # a Cyrillic а
+        PINNED.replace("@sha256:", ":1.0@sha256:"),
+        PINNED[:-1],
+        PINNED[:-1] + "e",
+        PINNED.partition("@")[0],
+        "*",
+        ".*",
+        "",
+    ],
+    ids=ascii,
+)
+def test_an_image_that_is_not_the_reference_to_the_letter_is_refused(reference: str) -> None:
+    decision = decide_about(profile="code", kind=Kind.JUPYTERLAB, image=reference)
+    assert reasons_of(decision) == [Reason.IMAGE_NOT_ALLOWED]
+
+
+@pytest.mark.parametrize("reference", [BASE, PINNED])
+def test_the_reference_to_the_letter_is_granted_verbatim(reference: str) -> None:
+    decision = decide_about(profile="code", kind=Kind.JUPYTERLAB, image=reference)
+    assert admitted(decision).grant.image.reference == reference
+
+
+def test_no_image_means_the_first_of_the_profile_that_runs_the_editor() -> None:
+    for kind, image in ((Kind.VSCODE, "code"), (Kind.JUPYTERLAB, "base")):
+        assert admitted(decide_about(profile="code", kind=kind)).grant.image.key == image
+
+
+def test_an_empty_allowlist_allows_no_image() -> None:
+    catalog = a_catalog()
+    catalog = replace(catalog, profiles={"notebook": a_profile(images=())})
+    assert reasons_of(decide_about(catalog=catalog, image=BASE)) == [Reason.IMAGE_NOT_ALLOWED]
+
+
+def test_a_sentence_cannot_be_forged_through_an_image() -> None:
+    forged = "x. Access granted.\r\nSet-Cookie: a=b\u202e"
+    (refusal,) = refusals_of(decide_about(image=forged))
+    assert refusal.sentence.isprintable()
+    assert "\\r\\nSet-Cookie" in refusal.sentence
+
+
+# --- volumes ---
+
+
+def test_a_known_volume_is_mounted_by_its_own_claim_and_size() -> None:
+    decision = decide_about(owned_volumes=some_volumes("data"), volumes=(DATA,))
+    (mount,) = admitted(decision).grant.mounts
+    assert (mount.claim_name, mount.size_bytes) == ("volume-of-data", 20 * GIB)
+
+
+def test_a_key_that_is_new_makes_a_volume_of_the_catalogs_size() -> None:
+    (mount,) = admitted(decide_about(volumes=(DATA,))).grant.mounts
+    assert (mount.key, mount.mount_path) == ("data", "/mnt/data")
+    assert (mount.claim_name, mount.size_bytes) == (None, 5 * GIB)
+
+
+def test_a_pvc_name_is_only_ever_a_key() -> None:
+    theirs = some_volumes("data").by_key["data"].claim_name
+    decision = decide_about(volumes=(a_volume_request(theirs),), owned_volumes=some_volumes("data"))
+    (mount,) = admitted(decision).grant.mounts
+    assert mount.claim_name is None
+
+
+def test_every_fault_of_every_volume_is_told() -> None:
+    request = a_request(
+        volumes=(
+            a_volume_request("data", "/etc"),
+            a_volume_request("data", "/mnt/data"),
+            a_volume_request("No", "/mnt/data/x"),
+        )
+    )
+    assert reasons_of(decide_about(request)) == [
+        Reason.MOUNT_PATH_UNSAFE,
+        Reason.VOLUME_DUPLICATE,
+        Reason.VOLUME_NAME,
+        Reason.MOUNT_PATH_DUPLICATE,
+    ]
+
+
+def test_dropping_volumes_keeps_the_first_good_one_of_each_clash() -> None:
+    request = a_request(
+        volumes=(
+            a_volume_request("data", "/etc"),
+            a_volume_request("data", "/mnt/data"),
+            a_volume_request("more", "/mnt/data/x"),
+        )
+    )
+    amended = nearest(request, decide_about)
+    assert amended is not None
+    assert amended.volumes == (a_volume_request("data", "/mnt/data"),)
+
+
+# --- order and completeness ---
+
+
+def test_refusals_stand_in_admission_order_and_none_is_missing() -> None:
+    """Promise 4: the first is the message, all are for the form."""
+    request = a_request(
+        project="theirs",
+        queue="nope",
+        profile="notebook",
+        flavor="gpu-h100",
+        kind=Kind.CUSTOM,
+        image="evil",
+        root_shell=True,
+        gpu_model="H200",
+        gpu_count=9,
+        sm_percent=0,
+        cpu_millicores=1,
+        memory_bytes=1,
+        volumes=(a_volume_request("data", "/proc"),),
+    )
+    decision = decide_about(request)
+    assert isinstance(decision, Denied)
+    assert reasons_of(decision) == [
+        Reason.PROJECT_UNKNOWN,
+        Reason.QUEUE_UNKNOWN,
+        Reason.FLAVOR_NOT_IN_PROFILE,
+        Reason.KIND_NOT_IN_PROFILE,
+        Reason.IMAGE_NOT_ALLOWED,
+        Reason.ROOT_NOT_ALLOWED,
+        Reason.GPU_MODEL_UNKNOWN,
+        Reason.GPU_COUNT_OUT_OF_BOUNDS,
+        Reason.SM_PERCENT_OUT_OF_BOUNDS,
+        Reason.CPU_OUT_OF_BOUNDS,
+        Reason.MEMORY_OUT_OF_BOUNDS,
+        Reason.MOUNT_PATH_UNSAFE,
+    ]
+    assert decision.first.reason is Reason.PROJECT_UNKNOWN
+    assert nearest(request, decide_about) == a_request(
+        profile="notebook",
+        sm_percent=1,
+        cpu_millicores=100,
+        memory_bytes=GIB // 2,
+    )
+
+
+def test_capacity_comes_last() -> None:
+    decision = decide_about(
+        gpu_model="L4", gpu_count=1, cpu_millicores=1, cluster=a_cluster(H100=[100])
+    )
+    assert reasons_of(decision) == [Reason.CPU_OUT_OF_BOUNDS, Reason.GPU_MODEL_ABSENT]
+
+
+def test_without_a_profile_access_is_still_judged_and_comes_first() -> None:
+    decision = decide_about(project="theirs", queue="nope", profile="nope", cpu_millicores=1)
+    assert reasons_of(decision) == [
+        Reason.PROJECT_UNKNOWN,
+        Reason.QUEUE_UNKNOWN,
+        Reason.PROFILE_UNKNOWN,
+    ]
+
+
+def test_a_count_beyond_the_limit_is_not_also_beyond_the_nodes() -> None:
+    decision = decide_about(gpu_model="H100", gpu_count=5, cluster=a_cluster(H100=[100]))
+    assert reasons_of(decision) == [Reason.GPU_COUNT_OUT_OF_BOUNDS]
+
+
+# --- capacity: now, waits, never ---
+
+
+def test_devices_that_are_taken_queue_the_start_with_the_same_grant() -> None:
+    words: dict[str, Any] = {"gpu_model": "H100", "gpu_count": 1, "sm_percent": 25}
+    waits = decide_about(**words, cluster=a_cluster(H100=[24, 0]))
+    starts = decide_about(**words, cluster=a_cluster(H100=[25, 0]))
+
+    assert isinstance(waits, Queued)
+    assert waits.admitted == replace(admitted(starts), fit=Fit.WAITS)
+    assert waits.sentence == (
+        "Every NVIDIA H100 with 25 % SM free is taken. "
+        "The workspace waits and starts by itself as soon as one is released."
+    )
+
+
+def test_a_cluster_of_which_nothing_is_known_never_stops_a_start() -> None:
+    decision = admitted(decide_about(gpu_model="H100", gpu_count=4))
+    assert decision.fit is Fit.UNKNOWN
+
+
+def test_where_only_whole_models_are_left_a_share_is_answered_without_gpus() -> None:
+    request = a_request(gpu_model="L4", gpu_count=1, sm_percent=50)
+    cluster = a_cluster(A100=[100])
+    (refusal,) = refusals_of(decide_about(request, cluster=cluster))
+    assert refusal.change == {"gpu_model": None, "gpu_count": 0}
+
+
+def test_where_whole_models_are_left_a_whole_gpu_is_answered_with_one() -> None:
+    request = a_request(gpu_model="L4", gpu_count=1)
+    (refusal,) = refusals_of(decide_about(request, cluster=a_cluster(A100=[100])))
+    assert refusal.change == {"gpu_model": "A100", "gpu_count": 1}
+
+
+def test_a_cluster_without_any_gpu_is_answered_without_gpus() -> None:
+    request = a_request(profile="gpu")
+    amended = nearest(request, lambda again: decide_about(again, cluster=a_cluster()))
+    assert amended == a_request(profile="gpu", gpu_count=0)
+
+
+# --- deadline (promise 3) ---
+
+
+def test_the_deadline_is_the_longest_session_from_now_on() -> None:
+    decision = admitted(decide_about())
+    assert decision.ends_at == NOW + timedelta(hours=8)
+    assert decision.ends_because == "max-session"
+
+
+def test_without_a_longest_session_nothing_but_idleness_ends_it() -> None:
+    decision = admitted(decide_about(profile="code"))
+    assert (decision.ends_at, decision.ends_because) == (None, None)
+
+
+# --- the nearest request ---
+
+
+def test_what_is_admitted_is_its_own_nearest_request() -> None:
+    request = a_request(gpu_model="H100", gpu_count=1)
+    assert nearest(request, decide_about) is request
+
+
+def test_one_change_may_uncover_the_next_refusal() -> None:
+    request = a_request(profile="nope", flavor="gpu-h100", gpu_model="L4", gpu_count=4)
+    cluster = a_cluster(A100=[100], H100=[100])
+    assert nearest(request, lambda again: decide_about(again, cluster=cluster)) == a_request(
+        profile="notebook", gpu_model="H100", gpu_count=1
+    )
+
+
+def test_a_refusal_without_a_change_has_no_nearest_request() -> None:
+    refused = Denied(
+        refusals=(
+            Refusal(
+                reason=Reason.QUEUE_UNKNOWN, word="queue", sentence="No.", change={"queue": None}
+            ),
+            Refusal(reason=Reason.CLUSTER_REFUSED, word="options", sentence="No."),
+        )
+    )
+    assert nearest(a_request(queue="x"), lambda _: refused) is None
+
+
+def test_a_change_that_changes_nothing_ends_the_search() -> None:
+    refused = Denied(
+        refusals=(
+            Refusal(
+                reason=Reason.QUEUE_UNKNOWN, word="queue", sentence="No.", change={"queue": None}
+            ),
+        )
+    )
+    assert nearest(a_request(), lambda _: refused) is None
+
+
+def test_changes_that_never_help_end_the_search() -> None:
+    asked: list[int] = []
+
+    def one_more(request: Any) -> Decision:
+        asked.append(request.gpu_count or 0)
+        change = {"gpu_count": asked[-1] + 1}
+        return Denied(
+            refusals=(
+                Refusal(
+                    reason=Reason.GPU_COUNT_ABSENT, word="gpu_count", sentence="No.", change=change
+                ),
+            )
+        )
+
+    assert nearest(a_request(), one_more) is None
+    assert len(asked) < 10
+
+
+def test_a_queue_named_by_no_catalog_falls_back_to_the_default() -> None:
+    catalog = a_catalog(queues={"default": a_queue()})
+    assert (
+        nearest(a_request(queue="batch"), lambda again: decide_about(again, catalog=catalog))
+        == a_request()
+    )
+
+
+def test_two_images_of_one_reference_are_the_first() -> None:
+    catalog = a_catalog(
+        images={"base": an_image(), "twin": an_image("twin", reference=BASE)},
+        profiles={"notebook": a_profile(images=("twin", "base"))},
+    )
+    assert admitted(decide_about(catalog=catalog, image=BASE)).grant.image.key == "twin"
