@@ -48,7 +48,7 @@ def prepare(purpose: str, environment: Environment) -> None:
             problem="The Node that was installed into .venv does not run here.",
             remedy=f"Install Node {tools.NODE_MAJOR} or later with npm and put both on the PATH.",
         )
-    proxy.install(ROOT / "scripts" / "proxy", environment.share, node=node)
+    proxy.install(ROOT / "scripts" / "proxy", environment, node=node)
 
 
 def main(purpose: str, arguments: list[str]) -> None:

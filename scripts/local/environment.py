@@ -104,7 +104,7 @@ class Environment:
         """
         if not self.missing(groups):
             return
-        with self._alone():
+        with self.alone():
             if not self.missing(groups):
                 return  # someone else did it while we waited
             self._create()
@@ -116,8 +116,13 @@ class Environment:
             self._stamp.write_text(json.dumps(remembered, indent=2), "utf-8")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the installation's lock; files are made readable for all meanwhile."""
+    def alone(self) -> Iterator[None]:
+        """
+        Hold the installation's lock; files are made readable for all meanwhile.
+
+        Raises:
+            Trouble: In place of any error that says that files cannot be written.
+        """
         before = os.umask(OTHERS_MAY_READ)
         try:
             (self.root / ".eugo").mkdir(exist_ok=True)

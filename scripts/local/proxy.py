@@ -4,7 +4,7 @@ Install configurable-http-proxy, the hub's front door, at the versions of its lo
 The chart runs the same proxy from its own image, so nothing else would do for a demo that wants
 to be the product. It goes into `.venv` (`share/eugo/proxy`), never to a global prefix. npm works in
 a folder beside it and the result is renamed into place, so that an interrupted download leaves
-no half-installed proxy; the lock file is copied last and thereby serves as the stamp.
+no half-installed proxy, and the lock file in it is the stamp.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .environment import OTHERS_MAY_READ, download, say
+from .environment import download, say
 
 if TYPE_CHECKING:
+    from .environment import Environment
     from .tools import Node
 
 SCRIPT = Path("node_modules", "configurable-http-proxy", "bin", "configurable-http-proxy")
@@ -28,47 +29,45 @@ def script(share: Path) -> Path:
     return share / "proxy" / SCRIPT
 
 
-def install(sources: Path, share: Path, *, node: Node) -> None:
+def install(sources: Path, environment: Environment, *, node: Node) -> None:
     """
-    Install the proxy of *sources* (package.json and lock file) below *share*, if it is not there.
+    Install the proxy of *sources* (package.json and lock file), if it is not there.
 
     Raises:
-        Trouble: npm reached no registry, or failed.
+        Trouble: npm reached no registry, or failed, or nothing can be written.
     """
-    target = share / "proxy"
-    if _is_current(sources, target):
+    if is_current(sources, environment.share):
         return
-    say("Installing the proxy (configurable-http-proxy) …")
-    share.mkdir(parents=True, exist_ok=True)
-    before = os.umask(OTHERS_MAY_READ)
-    try:
-        with tempfile.TemporaryDirectory(prefix="proxy-", dir=share) as scratch:
-            built = Path(scratch, "proxy")
-            built.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copyfile(sources / name, built / name)
-            quiet = [
-                "--no-audit",
-                "--no-fund",
-                "--ignore-scripts",
-                "--loglevel=error",
-                "--no-update-notifier",
-            ]
-            download([*node.npm, "ci", "--omit=dev", *quiet], _settings(node), folder=built)
-            shutil.rmtree(target, ignore_errors=True)
-            built.rename(target)
-    finally:
-        os.umask(before)
+    with environment.alone():
+        if not is_current(sources, environment.share):
+            say("Installing the proxy (configurable-http-proxy) …")
+            environment.share.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="proxy-", dir=environment.share) as scratch:
+                built = _build(sources, Path(scratch, "proxy"), node=node)
+                target = environment.share / "proxy"
+                shutil.rmtree(target, ignore_errors=True)
+                built.rename(target)
 
 
-def _is_current(sources: Path, target: Path) -> bool:
+def _build(sources: Path, folder: Path, *, node: Node) -> Path:
+    """Let npm install the lock file of *sources* into the new *folder*."""
+    folder.mkdir()
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(sources / name, folder / name)
+    quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error"]
+    command = [*node.npm, "ci", "--omit=dev", "--ignore-scripts", *quiet]
+    download(command, _settings(node), folder=folder)
+    return folder
+
+
+def is_current(sources: Path, share: Path) -> bool:
+    """Tell whether the proxy below *share* is the one that the lock file of *sources* names."""
+    lock = "package-lock.json"
     try:
-        same = (target / "package-lock.json").read_bytes() == (
-            sources / "package-lock.json"
-        ).read_bytes()
+        same = (share / "proxy" / lock).read_bytes() == (sources / lock).read_bytes()
     except OSError:
         return False
-    return same and (target / SCRIPT).is_file()
+    return same and script(share).is_file()
 
 
 def _settings(node: Node) -> dict[str, str]:

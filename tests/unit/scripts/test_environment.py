@@ -132,7 +132,7 @@ def test_progress_is_shown_and_lists_are_not(line, shown, capsys):
 def test_two_installations_do_not_run_at_once(tmp_path):
     script = (
         "import sys, pathlib; from scripts.local.environment import Environment\n"
-        "with Environment(pathlib.Path(sys.argv[1]))._alone(): print('mine', flush=True); input()"
+        "with Environment(pathlib.Path(sys.argv[1])).alone(): print('mine', flush=True); input()"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
