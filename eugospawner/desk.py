@@ -26,8 +26,9 @@ from eugospawner.watches import Watches
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from kubespawner import KubeSpawner
+
     from eugospawner.policy.catalog import Catalog
-    from eugospawner.spawner import EugoSpawner
     from eugospawner.store import Store
 
 #: A Kubernetes object as JSON gives it.
@@ -36,7 +37,7 @@ Json = Any
 _DESKS: Final[dict[tuple[object, ...], Desk]] = {}
 
 
-def desk_of(spawner: EugoSpawner) -> Desk:
+def desk_of(spawner: KubeSpawner) -> Desk:
     """Return the desk for the configuration of *spawner* on the running loop."""
     key = (
         asyncio.get_running_loop(),
@@ -60,7 +61,7 @@ class Desk:
         ConfigError: A setting is missing, or the catalog is wrong.
     """
 
-    def __init__(self, spawner: EugoSpawner) -> None:
+    def __init__(self, spawner: KubeSpawner) -> None:
         for setting in ("catalog_file", "store_url", "now"):
             if not getattr(spawner, setting):
                 message = f"EugoSpawner.{setting} is not set: set c.EugoSpawner.{setting}"

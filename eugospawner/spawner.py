@@ -1,8 +1,8 @@
 """
 EugoSpawner: a KubeSpawner whose every start was decided.
 
-It translates and never decides: options go to the judge, the grant becomes KubeSpawner's traits
-and a few additions to its Pod (`podspec`), and what Kubernetes reports becomes plain words
+It translates and never decides: options were judged and became KubeSpawner's traits (`deciding`),
+the Pod gets a few additions (`podspec`), and what Kubernetes reports becomes plain words
 (`diagnosis`). `_start` is our own, in the order of design §5, because KubeSpawner's polls for
 readiness, trusts a remembered PVC, deletes any Pod of the same name and lets the cluster's
 refusals count as failures of the hub. What a start makes is found again by label, so a hub that
@@ -12,32 +12,21 @@ dies at any await leaves nothing that it does not adopt or sweep later (promise 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client import ApiException
-from kubespawner import KubeSpawner
 from kubespawner.clients import shared_client
-from kubespawner.slugs import is_valid_label, safe_slug
-from traitlets import Callable as CallableTrait
-from traitlets import Integer, TraitError, Unicode, default, validate
 
-from eugospawner import cluster, diagnosis, form, options, podspec, records, refusals
-from eugospawner.desk import desk_of
-from eugospawner.judge import judge
+from eugospawner import cluster, diagnosis, podspec, records, refusals
+from eugospawner.deciding import DecidingSpawner
 from eugospawner.manifests import allocation, claims, labels, storage
-from eugospawner.policy.accounts import Actor
-from eugospawner.policy.admission import Admitted, Denied, Queued
 from eugospawner.policy.errors import ClusterError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator
 
-    from eugospawner.desk import Desk
-    from eugospawner.judge import Circumstances, Verdict
-    from eugospawner.policy.admission import Gpus, Refusal
+    from eugospawner.policy.admission import Gpus
     from eugospawner.reflector import EventReflector, PodReflector
 
 #: A Kubernetes object as JSON gives it.
@@ -51,75 +40,10 @@ _CLAIM_SECONDS: Final = 30
 _PROGRESS_SECONDS: Final = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """A form that was refused: its JSON options, why, and the nearest that would be admitted."""
-
-    options: Mapping[str, object]
-    refusals: tuple[Refusal, ...]
-    nearest: Mapping[str, object] | None
-
-
-class EugoSpawner(KubeSpawner):
+class EugoSpawner(DecidingSpawner):
     """Starts workspaces that admission admitted, and says what happens in plain words."""
 
-    catalog_file = Unicode(
-        help="Path of catalog.yaml, which says what people can pick.", config=True
-    )
-    store_url = Unicode(
-        help="Database of the store: sqlite+aiosqlite:///PATH or postgresql+asyncpg://…",
-        config=True,
-    )
-    guarantee_percent = Integer(
-        100,
-        help="""
-        Share of a workspace's CPU and memory that its node sets aside, 1 to 100 percent. The
-        limit is always the whole; less than 100 lets idle notebooks share a node.
-        """,
-        config=True,
-    )
-    now = CallableTrait(help="What time it is: a callable that returns aware UTC.", config=True)
-
-    #: What the form is prefilled with, from the query string; set by the handler.
-    prefill: Mapping[str, object] | None = None
-    #: The form that was refused last, shown again with its refusals.
-    attempt: Attempt | None = None
-
-    _admitted: Admitted | None = None
-    _session_id = ""
     _end_reason = ""
-
-    @validate("guarantee_percent")
-    def _validate_guarantee(self, proposal: Any) -> int:
-        if not 1 <= proposal["value"] <= 100:  # noqa: PLR2004
-            message = "EugoSpawner.guarantee_percent is a whole number from 1 to 100"
-            raise TraitError(message)
-        return int(proposal["value"])
-
-    @validate("internal_ssl", "services_enabled", "enable_user_namespaces")
-    def _validate_unsupported(self, proposal: Any) -> bool:
-        if proposal["value"]:
-            message = f"EugoSpawner does not support {proposal['trait'].name}: remove it"
-            raise TraitError(message)
-        return False
-
-    @default("options_form")
-    def _options_form_default(self) -> Any:
-        return self._render_form
-
-    @default("options_from_form")
-    def _options_from_form_default(self) -> Any:
-        return self._decide_form
-
-    @default("apply_user_options")
-    def _apply_user_options_default(self) -> Any:
-        # Options are read in load_user_options, at every start; nothing is left to apply.
-        return lambda _spawner, _options: None
-
-    @property
-    def desk(self) -> Desk:
-        """What the spawners of this process share: catalog, store, watches, templates."""
-        return desk_of(self)
 
     @property
     def pod_reflector(self) -> PodReflector:
@@ -141,90 +65,6 @@ class EugoSpawner(KubeSpawner):
     @property
     def _pod(self) -> Json | None:
         return self.pod_reflector.pods.get(self._pod_key)
-
-    def _slug(self, name: str) -> str:
-        slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""
-        return slug
-
-    def _actor(self) -> Actor:
-        """Return who asks: an admin may start a workspace for its owner."""
-        asker = getattr(self.handler, "current_user", None) or self.user
-        return Actor(name=asker.name, is_admin=bool(getattr(asker, "admin", False)))
-
-    # Deciding
-
-    async def circumstances(self) -> Circumstances:
-        """
-        Return what this workspace's options would be judged by now.
-
-        Raises:
-            SpawnException: The store does not answer; the answer is no then (promise 7).
-        """
-        try:
-            return await self.desk.circumstances(
-                owner=self.user.name, owner_slug=self._slug(self.user.name), now=self.now()
-            )
-        except StoreError as error:
-            raise refusals.store_down() from error
-
-    async def judge(self, words: object) -> Verdict:
-        """Return the verdict on JSON options at this moment; raises as `circumstances`."""
-        return judge(
-            words,
-            await self.circumstances(),
-            owner=self.user.name,
-            workspace=self.name,
-            actor=self._actor(),
-        )
-
-    async def load_user_options(self) -> None:
-        """
-        Decide about the options of this very start and take over what was granted.
-
-        Raises:
-            SpawnException: The start is denied; the hub does not count it as a failure.
-        """
-        match (await self.judge(self.user_options)).decision:
-            case Denied(refusals=reasons):
-                raise refusals.denied(reasons)
-            case Queued(admitted=admitted) | (Admitted() as admitted):
-                self._admitted, self._session_id = admitted, uuid.uuid4().hex
-        traits = podspec.make_traits(
-            admitted.grant,
-            self.desk.catalog.storage,
-            owner_slug=self._slug(self.user.name),
-            workspace_slug=self._slug(self.name),
-            session=self._session_id,
-            guarantee_percent=self.guarantee_percent,
-            fs_group=self.fs_gid,
-        )
-        for name, value in traits.items():
-            setattr(self, name, value)
-
-    async def _render_form(self, _spawner: object = None) -> str:
-        circumstances = await self.circumstances()
-        attempt = self.attempt
-        saved = self.orm_spawner.user_options if self.orm_spawner else None
-        return form.render(
-            catalog=circumstances.catalog,
-            accounts=circumstances.accounts,
-            volumes=circumstances.volumes,
-            cluster=circumstances.cluster,
-            options=attempt.options if attempt else self.prefill or saved or {},
-            refusals=attempt.refusals if attempt else (),
-            nearest=attempt.nearest if attempt else None,
-            base_url=self.hub.base_url,
-        )
-
-    async def _decide_form(self, fields: Mapping[str, Sequence[str]]) -> dict[str, object]:
-        words = options.from_form(fields)
-        verdict = await self.judge(words)
-        self.attempt = None
-        if isinstance(verdict.decision, Denied):
-            reasons = verdict.decision.refusals
-            self.attempt = Attempt(options=words, refusals=reasons, nearest=verdict.nearest)
-            raise refusals.denied(reasons)
-        return words
 
     # Starting
 
