@@ -5,6 +5,10 @@ Everything is real: the manifests as an admin applies them, the API server's own
 hub's own token. `prepare()` returns once the policies are in force: the API server looks for new ones
 once a second (upstream), and a test that asked earlier would see no policy at all. Other suites that
 want the hub's true permissions use it too.
+
+No test deletes a policy or a binding: the API server would stop reading the list of images until its
+restart (kubernetes/kubernetes#130887). On a cluster of your own where somebody did, `prepare()` fails
+with `no params found`.
 """
 
 from __future__ import annotations
