@@ -1,0 +1,417 @@
+"""
+Handlers: the hub's own pages and doors, where JupyterHub 6.1 does something we must not.
+
+- ``GET /hub/spawn?option=…`` starts a server upstream. Here a GET only prefills the form, and
+  options that are not words of a request are ignored (design §5).
+- A refused form comes back upstream as the form of the *default* server, with every error above
+  it and a traceback in the log. Here it is that of the server that was asked for, with the
+  spawner's refusals beside their fields and nothing said twice.
+- A named server gets a row in the hub's database before anything was decided, so refused starts
+  and mere visits leave servers behind that never were. `Drafts` takes such a row away again.
+- The pending page's button stops the default server upstream, and needs JavaScript. Here it is
+  a form that stops the server of the page.
+
+`install` puts them in the place of upstream's classes: ``extra_handlers`` come after those and
+would never be asked (6.1.1, ``JupyterHub.init_handlers``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from jupyterhub import apihandlers, handlers
+from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
+from jupyterhub.scopes import needs_scope
+from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcnow
+from tornado import web
+from tornado.httputil import url_concat
+
+from eugospawner import assets, form, options
+from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: Fields of the form: the words of a request, and volumes pair by pair.
+_FIELDS: Final = frozenset({*options.WORDS, "volume_claim", "volume_path"})
+#: Query arguments that are the hub's own and stay in the form's address.
+_KEPT: Final = ("next", "display_name")
+#: What JupyterHub 6 puts before user options in a query string.
+_PREFIX: Final = "opt-"
+#: A cancelled start takes a moment to let go of its server.
+_CANCEL_SECONDS: Final = 10
+_SERVER_ERROR: Final = 500
+
+#: The steps of a start (F19), shown until the first event says how far they are.
+STEPS: Final = (
+    "JupyterHub environment",
+    "Compute resources",
+    "Persistent storage",
+    "Pre-installed libraries",
+    "Security and access controls",
+    "Authentication",
+)
+
+
+def prefill(query: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """
+    Return the JSON words that *query* prefills; whatever is not a word is ignored.
+
+    Words come plain or with JupyterHub's ``opt-`` before them; the latter win.
+    """
+    fields = {name: values for name, values in query.items() if name in _FIELDS}
+    for name, values in query.items():
+        word = name.removeprefix(_PREFIX)
+        if word != name and word in _FIELDS:
+            fields[word] = values
+    return options.from_form(fields)
+
+
+def readable(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
+    """Return *arguments* as UTF-8, because upstream answers other bytes with an error 500."""
+    return {
+        name: [value.decode("utf-8", "replace").encode() for value in values]
+        for name, values in arguments.items()
+    }
+
+
+def accept_offer(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
+    """
+    Return form *arguments* with the pressed offer in place of the fields.
+
+    The offer is only a faster way to fill the form: what it holds is judged like anything else.
+
+    Raises:
+        HTTPError: 400, the offer is no JSON object.
+    """
+    offers = arguments.get("nearest")
+    if not offers:
+        return {name: list(values) for name, values in arguments.items()}
+    try:
+        words = json.loads(offers[0])
+    except (ValueError, RecursionError) as error:
+        raise web.HTTPError(400, "nearest: expected JSON. Press Start instead.") from error
+    if not isinstance(words, dict):
+        raise web.HTTPError(400, "nearest: expected a JSON object. Press Start instead.")
+    return {
+        name: [value.encode("utf-8", "replace") for value in values]
+        for name, values in form.fields(words).items()
+    }
+
+
+class Drafts:
+    """
+    Named servers that exist only because somebody is asking for them right now.
+
+    The hub makes a server's row when it is first named. It is a draft as long as every request
+    that holds it is undecided; when the last one lets go and nothing was started, it goes.
+    Whatever existed before, was created on purpose (PUT) or ever began to start, stays.
+    """
+
+    def __init__(self) -> None:
+        self._holders: Counter[tuple[str, str]] = Counter()
+        self._drafts: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def hold(self, user: Any, server_name: str) -> Iterator[None]:
+        """Mark *server_name* of the hub's *user* as being asked for, until the block ends."""
+        key = (str(user.name), server_name)
+        if server_name and server_name not in user.orm_spawners:
+            self._drafts.add(key)
+        self._holders[key] += 1
+        try:
+            yield
+        finally:
+            self._holders[key] -= 1
+            if not self._holders[key]:
+                del self._holders[key]
+                if key in self._drafts:
+                    self._drafts.discard(key)
+                    _remove_if_never_started(user, server_name)
+
+
+def _remove_if_never_started(user: Any, server_name: str) -> None:
+    row = user.orm_spawners.get(server_name)
+    if row is None:
+        return
+    spawner = user.spawners.get(server_name)
+    if spawner is not None and (spawner.active or _broke(spawner._spawn_future)):  # noqa: SLF001
+        return
+    # Not the spawner's delete_forever: it would delete the volume of an earlier namesake.
+    user.spawners.pop(server_name, None)
+    user.db.delete(row)
+    user.db.commit()
+
+
+def _broke(start: asyncio.Future[object] | None) -> bool:
+    """Whether *start* was admitted and failed: a state that its owner wants to look at."""
+    if start is None or not start.done() or start.cancelled():
+        return False
+    error = start.exception()
+    refused = isinstance(error, SpawnException) or (
+        isinstance(error, web.HTTPError) and error.status_code < _SERVER_ERROR
+    )
+    return error is not None and not refused
+
+
+def _drafts(handler: Any) -> Drafts:
+    drafts: Drafts = handler.settings.setdefault("eugo_drafts", Drafts())
+    return drafts
+
+
+def _find_user(handler: Any, name: str) -> Any:
+    """Return the hub's user *name*; the scope that the caller asked for allows to know them."""
+    user = handler.current_user if name == handler.current_user.name else handler.find_user(name)
+    if user is None:
+        raise web.HTTPError(404, f"No such user: {name}")
+    return user
+
+
+def _asset_url(handler: Any) -> Any:
+    return lambda name: assets.url(handler.hub.base_url, name)
+
+
+class WorkspaceSpawnHandler(SpawnHandler):
+    """The spawn page: GET shows and prefills the form, POST starts."""
+
+    _asked: tuple[Any, str]
+
+    @property
+    def _spawner(self) -> Any:
+        user, server_name = self._asked
+        return user.spawners[server_name]
+
+    @needs_scope("servers")
+    async def _get(self, user_name: str, server_name: str, display_name: str) -> None:
+        self.request.query_arguments = readable(self.request.query_arguments)
+        user = _find_user(self, user_name)
+        self._asked = (user, server_name)
+        with _drafts(self).hold(user, server_name), _in_words():
+            await super()._get(
+                user_name=user_name, server_name=server_name, display_name=display_name
+            )
+
+    @needs_scope("servers")
+    async def _post(self, user_name: str, server_name: str, display_name: str) -> None:
+        user = _find_user(self, user_name)
+        self._asked = (user, server_name)
+        # The row that a GET made with this name is gone, so the name comes along.
+        display_name = self.get_query_argument("display_name", "") or display_name
+        with _drafts(self).hold(user, server_name), _in_words():
+            if server_name:
+                await self._check_named_server_request(user, server_name, display_name)
+            spawner = user.get_or_create_spawner(server_name, display_name, replace_failed=True)
+            pending_url = self._get_pending_url(user, server_name)
+            if spawner.active:
+                self.redirect(pending_url)  # pressed twice: it starts once
+                return
+            spawner.attempt = None
+            spawner.handler = self  # who asks; upstream tells the spawner only on GET
+            try:
+                words = await maybe_future(spawner.run_options_from_form(self._form_fields()))
+                await self._wrap_spawn_single_user(
+                    user, server_name, display_name, spawner, pending_url, words
+                )
+            except web.HTTPError as refusal:
+                # An answer, so no traceback. The spawner may be another one after a start.
+                self.log.warning("Not started: %s/%s: %s", user.name, server_name, refusal)
+                self.set_status(refusal.status_code)
+                for name, value in (getattr(refusal, "headers", None) or {}).items():
+                    self.set_header(name, value)
+                form_html = await self._spawner.get_options_form()
+                self.finish(await self._render_form(user, form_html, _message(refusal)))
+
+    def _form_fields(self) -> dict[str, list[str]]:
+        arguments = accept_offer(readable(self.request.body_arguments))
+        return {
+            name: [value.decode() for value in values]
+            for name, values in arguments.items()
+            if name in _FIELDS
+        }
+
+    def _get_user_options(self, query_options: Mapping[str, Sequence[str]]) -> dict[str, object]:
+        """Prefill, and leave nothing for which upstream would start a server."""
+        spawner = self._spawner
+        spawner.attempt = None
+        spawner.prefill = prefill(query_options)
+        return {}
+
+    async def _wrap_spawn_single_user(self, *args: Any, **kwargs: Any) -> Any:
+        if self.request.method != "POST":
+            # Upstream starts at once where a spawner has no form.
+            raise web.HTTPError(405, "Opening this address starts nothing. Send the form.")
+        return await super()._wrap_spawn_single_user(*args, **kwargs)
+
+    async def _render_form(
+        self,
+        for_user: Any,
+        spawner_options_form: str,
+        message: str | None = "",
+        html_message: str | None = "",
+    ) -> str:
+        del html_message  # messages are text
+        spawner = self._spawner
+        attempt = getattr(spawner, "attempt", None)
+        page: str = await self.render_template(
+            "spawn.html",
+            for_user=for_user,
+            auth_state=await for_user.get_auth_state(),
+            spawner=spawner,
+            spawner_options_form=spawner_options_form,
+            # The form says it beside the fields.
+            error_message="" if attempt is not None and attempt.refusals else message,
+            url=self._form_url(),
+            asset_url=_asset_url(self),
+        )
+        return page
+
+    def _form_url(self) -> str:
+        kept = {name: self.get_query_argument(name, "") for name in _KEPT}
+        url: str = url_concat(
+            self.request.path, {name: value for name, value in kept.items() if value}
+        )
+        return url
+
+
+def _message(refusal: web.HTTPError) -> str:
+    """Return what *refusal* says to people; upstream's text of it has class and status in it."""
+    for attribute in ("jupyterhub_message", "message", "log_message", "reason"):
+        if text := getattr(refusal, attribute, None):
+            return str(text)
+    return f"The hub answered with status {refusal.status_code}."
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Answer 503 instead of 500 when the form cannot be made because something is down."""
+    try:
+        yield
+    except (StoreError, ClusterError) as error:
+        raise web.HTTPError(503, f"The form cannot be shown at present: {error}") from error
+
+
+class WorkspacePendingHandler(SpawnPendingHandler):
+    """The page while a workspace starts; POST cancels the start."""
+
+    #: What time it is, as the hub's own columns have it: naive UTC.
+    now = staticmethod(lambda: utcnow(with_tz=False))
+
+    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
+        """Render upstream's page, with what ours needs beside upstream's words."""
+        if name == "spawn_pending.html":
+            spawner = words["spawner"]
+            started = spawner.orm_spawner.started
+            elapsed = (self.now() - started).total_seconds() if started else 0
+            words |= {
+                "elapsed_seconds": max(int(elapsed), 0),
+                "steps": STEPS,
+                "message": "",
+                "cancel_url": self.request.path,
+                "form_url": self._form_url(words["user"], spawner.name),
+                "asset_url": _asset_url(self),
+            }
+        return super().render_template(name, sync, **words)
+
+    @web.authenticated
+    @needs_scope("delete:servers")
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """Cancel the start of this very server, and go back to its form."""
+        user = _find_user(self, user_name)
+        if server_name not in user.orm_spawners:
+            raise web.HTTPError(404, f"{user.name} has no such server {server_name}")
+        spawner = user.spawners[server_name]
+        if spawner.pending == "spawn":
+            start = spawner._spawn_future  # noqa: SLF001 - upstream's own way to interrupt
+            if start is not None:
+                start.cancel()
+                await asyncio.wait([start], timeout=_CANCEL_SECONDS)
+                await asyncio.sleep(0)  # its callbacks clear the pending mark
+            if spawner.pending is None:
+                await self.stop_single_user(user, server_name)
+        # Upstream's form leads on to this page again while anything is pending.
+        self.redirect(self._form_url(user, server_name), status=303)
+
+    def _form_url(self, user: Any, server_name: str) -> str:
+        url: str = url_path_join(
+            self.hub.base_url, "spawn", user.escaped_name, url_escape_path(server_name)
+        )
+        return url
+
+
+class WorkspaceServerAPIHandler(UserServerAPIHandler):
+    """Start over REST, without a row left behind by a refusal."""
+
+    @needs_scope("start:servers")
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """Start a server, made first if need be."""
+        user = self.find_user(user_name)
+        if user is None:
+            raise web.HTTPError(404)
+        with _drafts(self).hold(user, server_name):
+            await super().post(user_name=user_name, server_name=server_name)
+
+
+class AssetHandler(web.StaticFileHandler):
+    """Serves our scripts and styles: for ever by version, else after asking again."""
+
+    def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
+        """Serve only the kinds of files that are meant to be."""
+        if PurePosixPath(absolute_path).suffix not in assets.CONTENT_TYPES:
+            raise web.HTTPError(404)
+        return super().validate_absolute_path(root, absolute_path)
+
+    def get_content_type(self) -> str:
+        """Return the type by our table, not by the machine's."""
+        return assets.CONTENT_TYPES[PurePosixPath(str(self.absolute_path)).suffix]
+
+    def get_cache_time(self, path: str, modified: object, mime_type: str) -> int:
+        """Leave caching to `set_extra_headers`."""
+        del path, modified, mime_type
+        return 0
+
+    def set_extra_headers(self, path: str) -> None:
+        """Let a versioned address be kept, and nothing be guessed or embedded."""
+        del path  # as it was written; one file has many spellings
+        name = PurePosixPath(str(self.absolute_path)).relative_to(assets.STATIC).as_posix()
+        current = self.get_query_argument("v", "") == assets.version(name)
+        self.set_header(
+            "Cache-Control", "public, max-age=31536000, immutable" if current else "no-cache"
+        )
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Content-Security-Policy", "default-src 'none'")
+        self.set_header("Cross-Origin-Resource-Policy", "same-origin")
+
+
+_ASSETS: Final = (rf"/{assets.PATH}(.*)", AssetHandler, {"path": str(assets.STATIC)})
+
+
+def install() -> None:
+    """
+    Put our handlers in the place of the hub's, before it reads its tables; idempotent.
+
+    Raises:
+        ConfigError: A table has none of what is to be replaced: this JupyterHub is not the one
+            that was tested.
+    """
+    _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
+    _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)
+    _replace(apihandlers.default_handlers, UserServerAPIHandler, WorkspaceServerAPIHandler)
+    if _ASSETS not in handlers.default_handlers:
+        handlers.default_handlers.append(_ASSETS)
+
+
+def _replace(table: list[Any], theirs: type, ours: type) -> None:
+    if not any(entry[1] in {theirs, ours} for entry in table):
+        message = (
+            f"JupyterHub's table of handlers has no {theirs.__name__}: use a JupyterHub 6.1 that "
+            "eugospawner was tested with, or update eugospawner.handlers"
+        )
+        raise ConfigError(message)
+    table[:] = [(entry[0], ours, *entry[2:]) if entry[1] is theirs else entry for entry in table]
