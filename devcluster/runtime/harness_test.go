@@ -387,4 +387,3 @@ func contains(t *testing.T, what, got, want string) {
 		t.Errorf("%s: got %q, want something with %q", what, got, want)
 	}
 }
-

@@ -60,7 +60,7 @@ func (k kernelTrees) attach(s Spec) error {
 	if err := moveMount(k.sys, "/sys"); err != nil {
 		return fmt.Errorf("mount /sys: %w", err)
 	}
-	if err := moveMount(k.proc, "/proc"); err != nil {
+	if err := k.attachProc(s); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	if k.dev >= 0 {
@@ -93,6 +93,15 @@ func (k kernelTrees) attach(s Spec) error {
 		}
 	}
 	return mountShm(s)
+}
+
+// attachProc shows the machine's /proc, until the box mounts its own over it. In a user namespace the kernel lets it do
+// so only if it sees one without anything mounted into it; so that gets a new one.
+func (k kernelTrees) attachProc(s Spec) error {
+	if s.Users != nil && unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "") == nil {
+		return nil
+	}
+	return moveMount(k.proc, "/proc")
 }
 
 func mountShm(s Spec) error {

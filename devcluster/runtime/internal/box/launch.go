@@ -85,16 +85,15 @@ func Launch(s Spec, log *os.File, inside int, enter func(pid int) error) (Handle
 		}
 		return h.awaitStart(statusIn, inside)
 	}()
-	if h.PID != first || err != nil {
-		if err != nil {
-			_ = unix.Kill(h.PID, unix.SIGKILL)
-			_ = command.Process.Kill()
-		}
+	if err != nil {
+		_ = unix.Kill(h.PID, unix.SIGKILL)
+		_ = command.Process.Kill()
 		_ = command.Wait()
 		Reap(h.PID)
-	}
-	if err != nil {
 		return h, err
+	}
+	if h.PID != first {
+		_ = command.Wait() // its work is done: a child of it is the init
 	}
 	h.Start, err = startOf(h.PID)
 	if errors.Is(err, os.ErrNotExist) {

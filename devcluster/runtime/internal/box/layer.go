@@ -98,6 +98,9 @@ func (b *builder) lay() error {
 	if err != nil {
 		return err
 	}
+	if err := b.furnish(b.root, 0o755); err != nil {
+		return err
+	}
 	for _, e := range entries {
 		if err := b.show(filepath.Join("/", e.Name())); err != nil {
 			return err
@@ -119,7 +122,7 @@ func (b *builder) own(path string) error {
 		if err := os.Mkdir(target, 0o755); err != nil {
 			return err
 		}
-		return unix.Chmod(target, mode)
+		return b.furnish(target, mode)
 	}
 	info, err := os.Lstat(target)
 	if err != nil || !info.IsDir() {
@@ -134,13 +137,23 @@ func (b *builder) cover(target string, mode uint32) error {
 	if err := os.Mkdir(source, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Chmod(source, mode); err != nil {
+	if err := b.furnish(source, mode); err != nil {
 		return err
 	}
 	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("cover %s: %w", target, err)
 	}
 	return b.hold(target)
+}
+
+// furnish gives a folder of the box's own its mode, and to the box's root.
+func (b *builder) furnish(path string, mode uint32) error {
+	if b.spec.Users != nil {
+		if err := os.Chown(path, outside(b.spec.Users.UIDs, 0), outside(b.spec.Users.GIDs, 0)); err != nil {
+			return err
+		}
+	}
+	return unix.Chmod(path, mode)
 }
 
 // show makes one entry of the machine appear in the root.

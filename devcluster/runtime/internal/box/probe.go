@@ -159,6 +159,7 @@ func (p probe) overlay(users *Users) error {
 
 // inUsers tries what the second step of a box with users of its own does.
 func (p probe) inUsers() error {
+	_ = unix.Mount("proc", "/proc", "proc", 0, "") // as attachProc does
 	p.Inner = true
 	question, err := json.Marshal(p)
 	if err != nil {

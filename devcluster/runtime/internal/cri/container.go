@@ -98,6 +98,10 @@ func (s *server) CreateContainer(_ context.Context, r *rt.CreateContainerRequest
 		containerRecord: containerRecord{ID: newID(), SandboxID: p.ID, Image: image.Name, Created: time.Now().UnixNano()},
 		config:          r.Config, done: make(chan struct{}),
 	}
+	if r.Config.LogPath != "" {
+		// From the beginning: the kubelet removes "LogPath*" with the container, which had better not be "*".
+		c.LogPath = filepath.Join(p.config.LogDirectory, r.Config.LogPath)
+	}
 	folder := s.containerFolder(c.ID)
 	if c.Spec, err = s.specify(p, image, r.Config, folder); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "container %s: %v", r.Config.Metadata.Name, err)
@@ -127,9 +131,6 @@ func (s *server) StartContainer(_ context.Context, r *rt.StartContainerRequest) 
 		return nil, status.Errorf(codes.FailedPrecondition, "container %s cannot be started again", c.ID)
 	}
 	c.starting = true
-	if c.config.LogPath != "" {
-		c.LogPath = filepath.Join(p.config.LogDirectory, c.config.LogPath)
-	}
 	s.mu.Unlock()
 	handle, err := s.launch(p, c)
 	if err != nil {
