@@ -10,6 +10,7 @@ nobody. What runs in either is a plain function of a connection, so each stateme
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
@@ -64,10 +65,16 @@ FOREIGN: Final = (
 
 
 class Database(ABC):
-    """Connections to one database; nothing is opened before the first use."""
+    """
+    Connections to one database; nothing is opened before the first use.
+
+    Belongs to the event loop that is running when it is made.
+    """
 
     def __init__(self, url: URL) -> None:
         self.url = url
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
 
     @property
     def shown(self) -> str:
@@ -87,8 +94,20 @@ class Database(ABC):
 
     async def look(self, what: str, at: Callable[[Connection], _Result]) -> _Result:
         """Return what *at* finds; it must not write."""
+        self.require_open(what)
         with translated(what):
             return await self._read(at)
+
+    def require_open(self, what: str) -> None:
+        """Raise a `StoreError` if this is closed or belongs to another event loop."""
+        problem = None
+        if asyncio.get_running_loop() is not self._loop:
+            problem = "it belongs to another event loop: open one on each"
+        elif self._closed:
+            problem = "it is closed"
+        if problem is not None:
+            message = f"The store could not {what}: {problem}"
+            raise StoreError(message)
 
     @abstractmethod
     async def _read(self, look: Callable[[Connection], _Result]) -> _Result:
@@ -102,9 +121,16 @@ class Database(ABC):
         Raises what the layers below raise, as it comes: `is_outage` and `translated` know it.
         """
 
-    @abstractmethod
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; closing twice is closing once."""
+        if not self._closed:
+            self._closed = True
+            with translated("close its connections"):
+                await self._dispose()
+
+    @abstractmethod
+    async def _dispose(self) -> None:
+        """Close all connections, once."""
 
     @abstractmethod
     def exists(self) -> bool:

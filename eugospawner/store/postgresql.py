@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from eugospawner.store.database import LOCK_SECONDS, Database, translated
+from eugospawner.store.database import LOCK_SECONDS, Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +58,8 @@ class Postgresql(Database):
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
 
-    async def close(self) -> None:
-        """See `Database.close`."""
-        with translated("close its connections"):
-            await self._engine.dispose()
+    async def _dispose(self) -> None:
+        await self._engine.dispose()
 
     def exists(self) -> bool:
         """Whether there may be a database: the server knows."""

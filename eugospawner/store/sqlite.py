@@ -64,11 +64,9 @@ class Sqlite(Database):
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, run)
 
-    async def close(self) -> None:
-        """See `Database.close`; waits for what is running."""
-
+    async def _dispose(self) -> None:
         def run() -> None:
-            self._readers.shutdown()
+            self._readers.shutdown()  # waits for what is running
             self._writer.shutdown()
             self._engine.dispose()
 

@@ -40,7 +40,7 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writer = Writer(database.transact, is_outage)
+        self._writer = Writer(database.transact, is_outage, database.require_open)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)
 

@@ -91,10 +91,17 @@ class Writer:
     Args:
         transact: Runs a function in a transaction.
         is_outage: Whether an error is the database's fault rather than a job's.
+        require_open: Raises a `StoreError` if nothing can be written from here and now.
     """
 
-    def __init__(self, transact: Transact, is_outage: Callable[[Exception], bool]) -> None:
+    def __init__(
+        self,
+        transact: Transact,
+        is_outage: Callable[[Exception], bool],
+        require_open: Callable[[str], None],
+    ) -> None:
         self._transact = transact
+        self._require_open = require_open
         self._is_outage = is_outage
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._batch: list[_Job] = []
@@ -109,9 +116,7 @@ class Writer:
         Raises:
             StoreError: It was not written, or the answer to the commit was lost.
         """
-        if asyncio.get_running_loop() is not self._loop:
-            message = "The store belongs to another event loop: open one on each"
-            raise StoreError(message)
+        self._require_open(write.what)
         if self._closed or self._task.done():
             message = f"The store could not {write.what}: it is closed"
             raise StoreError(message)
