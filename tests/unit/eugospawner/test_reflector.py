@@ -1,0 +1,281 @@
+"""Reflectors follow the watch, ring for what changed, and never give up."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes_asyncio.client import ApiException
+
+from eugospawner import reflector
+from eugospawner.reflector import Bell, ClaimReflector, EventReflector, PodReflector
+
+
+class FakeServer:
+    """An API server of one kind: lists what it holds, and streams what it is told to."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, dict[str, Any]] = {}
+        self.version = 10
+        self.lists = 0
+        self.watched_from: list[str] = []
+        self.faults: list[Exception | int] = []
+        self._streams: list[asyncio.Queue[bytes | None]] = []
+
+    def put(self, name: str, kind: str = "MODIFIED", **fields: Any) -> dict[str, Any]:
+        self.version += 1
+        metadata = {"namespace": "eugo", "name": name, "resourceVersion": str(self.version)}
+        item = {"metadata": metadata | fields.pop("metadata", {})} | fields
+        self.items[name] = item
+        self.send({"type": kind, "object": item})
+        return item
+
+    def delete(self, name: str) -> None:
+        self.version += 1
+        item = self.items.pop(name)
+        item = item | {"metadata": item["metadata"] | {"resourceVersion": str(self.version)}}
+        self.send({"type": "DELETED", "object": item})
+
+    def send(self, event: dict[str, Any], *, pieces: int = 1) -> None:
+        line = json.dumps(event).encode() + b"\n"
+        size = -(-len(line) // pieces)
+        for stream in self._streams:
+            for at in range(0, len(line), size):
+                stream.put_nowait(line[at : at + size])
+
+    def hang_up(self) -> None:
+        for stream in self._streams:
+            stream.put_nowait(None)
+        self._streams.clear()
+
+    async def call(self, *, watch: bool = False, **arguments: Any) -> Any:
+        if self.faults:
+            fault = self.faults.pop(0)
+            if isinstance(fault, Exception):
+                raise fault
+            return SimpleNamespace(status=fault, reason="no", read=self._body(b"busy"))
+        if not watch:
+            self.lists += 1
+            listed = {
+                "metadata": {"resourceVersion": str(self.version)},
+                "items": list(self.items.values()),
+            }
+            return SimpleNamespace(status=200, read=self._body(json.dumps(listed).encode()))
+        self.watched_from.append(arguments["resource_version"])
+        stream: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._streams.append(stream)
+        return SimpleNamespace(
+            status=200,
+            content=SimpleNamespace(iter_any=lambda: self._chunks(stream)),
+            close=lambda: None,
+        )
+
+    @staticmethod
+    def _body(body: bytes) -> Any:
+        async def read() -> bytes:
+            return body
+
+        return read
+
+    @staticmethod
+    async def _chunks(stream: asyncio.Queue[bytes | None]) -> AsyncIterator[bytes]:
+        while (chunk := await stream.get()) is not None:
+            yield chunk
+
+
+@pytest.fixture(autouse=True)
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    server = FakeServer()
+    api = SimpleNamespace(
+        list_namespaced_pod=server.call,
+        list_namespaced_event=server.call,
+        list_namespaced_resource_claim=server.call,
+    )
+    monkeypatch.setattr("kubespawner.reflector.shared_client", lambda _name: api)
+    monkeypatch.setattr(reflector, "_FIRST_DELAY", 0.001)
+    return server
+
+
+async def started(kind: type[reflector.Reflector]) -> Any:
+    made = kind(namespace="eugo")
+    await made.start()
+    await asyncio.sleep(0)
+    return made
+
+
+async def stopped(made: Any) -> None:
+    made.watch_task.cancel()
+    with suppress(asyncio.CancelledError):
+        await made.watch_task
+
+
+async def soon(condition: Any) -> None:
+    """Let the loop run until *condition* holds; a test that never holds runs into its timeout."""
+    while not condition():  # noqa: ASYNC110 - the condition is about another task's state
+        await asyncio.sleep(0.001)
+
+
+async def test_what_is_there_is_listed_and_what_comes_is_followed(server: FakeServer) -> None:
+    server.put("old")
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    server.put("new", "ADDED")
+    await soon(lambda: set(made.pods) == {"eugo/old", "eugo/new"})
+    server.delete("old")
+    await soon(lambda: set(made.pods) == {"eugo/new"})
+    assert server.lists == 1
+    await stopped(made)
+
+
+async def test_a_watch_that_ends_goes_on_where_it_ended_without_a_list(server: FakeServer) -> None:
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    server.put("one", "ADDED")
+    await soon(lambda: "eugo/one" in made.pods)
+    server.hang_up()
+    await soon(lambda: len(server.watched_from) == 2)
+    assert server.watched_from[1] == "11"
+    assert server.lists == 1
+    await stopped(made)
+
+
+async def test_a_bookmark_moves_the_place_to_go_on_from(server: FakeServer) -> None:
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    server.send({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "99"}}})
+    server.hang_up()
+    await soon(lambda: len(server.watched_from) == 2)
+    assert server.watched_from[1] == "99"
+    assert made.pods == {}
+    await stopped(made)
+
+
+async def test_a_place_that_is_gone_is_listed_anew_and_what_was_missed_is_rung_for(
+    server: FakeServer,
+) -> None:
+    server.put("stays")
+    server.put("goes")
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    waiting = asyncio.ensure_future(made.bell.wait("eugo/goes"))
+    await asyncio.sleep(0)
+    del server.items["goes"]
+    server.send({"type": "ERROR", "object": {"code": 410, "message": "too old"}})
+    await asyncio.wait_for(waiting, 5)
+    assert set(made.pods) == {"eugo/stays"}
+    assert server.lists == 2
+    await stopped(made)
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError("reset"), ApiException(status=500), 429, TimeoutError()], ids=repr
+)
+async def test_no_fault_ends_a_reflector(server: FakeServer, fault: Exception | int) -> None:
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    server.faults = [fault] * 5  # KubeSpawner's gives up after some nine
+    server.hang_up()
+    await soon(lambda: not server.faults and len(server.watched_from) == 2)
+    server.put("after", "ADDED")
+    await soon(lambda: "eugo/after" in made.pods)
+    await stopped(made)
+
+
+async def test_an_object_may_come_in_many_pieces(server: FakeServer) -> None:
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    item = {"metadata": {"namespace": "eugo", "name": "big", "resourceVersion": "12"}}
+    item["spec"] = {"text": "x" * 300_000}
+    server.send({"type": "ADDED", "object": item}, pieces=7)
+    await soon(lambda: "eugo/big" in made.pods)
+    await stopped(made)
+
+
+async def test_a_first_list_that_fails_says_so_to_who_starts_it(server: FakeServer) -> None:
+    server.faults = [ApiException(status=403, reason="Forbidden")]
+    made = PodReflector(namespace="eugo")
+    with pytest.raises(ApiException, match="Forbidden"):
+        await made.start()
+
+
+async def test_an_answer_that_beats_the_watch_is_taken_and_an_older_one_is_not() -> None:
+    made = await started(PodReflector)
+    newer = {"metadata": {"namespace": "eugo", "name": "p", "resourceVersion": "20"}, "n": 2}
+    older = {"metadata": {"namespace": "eugo", "name": "p", "resourceVersion": "3"}, "n": 1}
+    made.put(newer)
+    made.put(older)
+    assert made.pods["eugo/p"]["n"] == 2
+    await stopped(made)
+
+
+async def test_events_are_found_by_their_pod_oldest_first_even_without_times(
+    server: FakeServer,
+) -> None:
+    about = {"namespace": "eugo", "name": "p"}
+    server.put("b", involvedObject=about, lastTimestamp="2026-11-24T12:00:02Z")
+    server.put("a", involvedObject=about, lastTimestamp=None, eventTime="2026-11-24T12:00:01Z")
+    server.put("none", involvedObject=about, lastTimestamp=None, eventTime=None)
+    server.put("other", involvedObject={"namespace": "eugo", "name": "q"})
+    made = await started(EventReflector)
+    names = [event["metadata"]["name"] for event in made.of_pod("eugo/p")]
+    assert names == ["none", "a", "b"]
+    await soon(lambda: server.watched_from)
+    server.delete("a")
+    await soon(lambda: len(made.of_pod("eugo/p")) == 2)
+    assert made.of_pod("eugo/nobody") == ()
+    await stopped(made)
+
+
+async def test_an_event_rings_for_its_pod(server: FakeServer) -> None:
+    made = await started(EventReflector)
+    await soon(lambda: server.watched_from)
+    waiting = asyncio.ensure_future(made.bell.wait("eugo/p"))
+    await asyncio.sleep(0)
+    server.put("e", "ADDED", involvedObject={"namespace": "eugo", "name": "p"})
+    await asyncio.wait_for(waiting, 5)
+    await stopped(made)
+
+
+async def test_a_claim_rings_for_the_pod_that_owns_it(server: FakeServer) -> None:
+    made = await started(ClaimReflector)
+    await soon(lambda: server.watched_from)
+    waiting = asyncio.ensure_future(made.bell.wait("eugo/p"))
+    await asyncio.sleep(0)
+    server.put("c", "ADDED", metadata={"ownerReferences": [{"kind": "Pod", "name": "p"}]})
+    await asyncio.wait_for(waiting, 5)
+    await stopped(made)
+
+
+async def test_who_changed_which_field_is_not_kept(server: FakeServer) -> None:
+    server.put("p", metadata={"managedFields": [{"manager": "kubelet"}]})
+    made = await started(PodReflector)
+    assert "managedFields" not in made.pods["eugo/p"]["metadata"]
+    await stopped(made)
+
+
+async def test_a_bell_wakes_everybody_who_waits_for_the_topic_and_nobody_else() -> None:
+    bell = Bell()
+    two = [asyncio.ensure_future(bell.wait("a")) for _ in range(2)]
+    other = asyncio.ensure_future(bell.wait("b"))
+    await asyncio.sleep(0)
+    bell.ring("a")
+    await asyncio.gather(*two)
+    assert not other.done()
+    other.cancel()
+
+
+async def test_whoever_stops_waiting_leaves_nothing_behind() -> None:
+    bell = Bell()
+    waiting = asyncio.ensure_future(bell.wait("a"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    assert not bell._waiting
+
+
+async def test_until_asks_before_it_waits() -> None:
+    assert await Bell().until("a", lambda: 1) == 1
