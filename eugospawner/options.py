@@ -30,11 +30,26 @@ from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pydantic_core import ErrorDetails
+
 #: Longer than any key, path or reference; cuts what gets into logs and answers.
 _LONGEST: Final = 500
 #: No count of anything is larger; keeps hostile integers short.
 _LARGEST: Final = 1_000_000
 _MOST_VOLUMES: Final = 64
+#: Nobody reads more; keeps the answer to a hostile request short.
+_MOST_REFUSALS: Final = 20
+#: What pydantic says in Python's words, in the words of whoever wrote the request.
+_PLAIN: Final[Mapping[str, str]] = {
+    "bool_type": "write true or false",
+    "int_type": "write a whole number",
+    "invalid_key": "words are text",
+    "model_type": "expected an object with words and values",
+    "string_too_short": "is empty; leave the word out for its default",
+    "string_type": "write text",
+    "string_unicode": "holds characters that are no text",
+    "tuple_type": "expected a list",
+}
 
 
 def _cpu(value: object) -> int:
@@ -46,7 +61,8 @@ def _memory(value: object) -> int:
 
 
 def _quantity(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    # An integer that long is refused before it is shown; Python would refuse to write it.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63:
         return str(value)
     if isinstance(value, str):
         return value
@@ -97,7 +113,7 @@ def parse(options: object, *, owner: str, workspace: str) -> WorkspaceRequest | 
         workspace: Server name; empty for the default server.
     """
     if options is not None and not isinstance(options, dict):
-        return (_refusal(("options",), "expected an object with words and values"),)
+        return (_refusal((), _PLAIN["model_type"]),)
     try:
         parsed = _Options.model_validate(options or {})
     except ValidationError as error:
@@ -191,7 +207,8 @@ def _or_none(value: int | None, shown: Any) -> str | None:
 
 
 def _refusals(error: ValidationError) -> Iterator[Refusal]:
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    for each in problems[:_MOST_REFUSALS]:
         location = tuple(str(part) for part in each["loc"])
         if each["type"] == "extra_forbidden":
             word = ".".join(location)[:_LONGEST]
@@ -201,13 +218,19 @@ def _refusals(error: ValidationError) -> Iterator[Refusal]:
                 sentence=f"There is no option {word!r}. The options are: {', '.join(WORDS)}.",
             )
         else:
-            yield _refusal(location, each["msg"].removeprefix("Value error, "))
+            yield _refusal(location, _problem(each))
+
+
+def _problem(error: ErrorDetails) -> str:
+    return _PLAIN.get(error["type"], error["msg"].removeprefix("Value error, "))
 
 
 def _refusal(location: tuple[str, ...], problem: str) -> Refusal:
-    where = ".".join(location)[:_LONGEST]
+    # A key that is no text has no place in the request that could be named.
+    known = bool(location) and location[0] in WORDS
+    where = ".".join(location)[:_LONGEST] if known else "options"
     return Refusal(
         reason=Reason.MALFORMED,
-        word=location[0],
+        word=location[0] if known else "options",
         sentence=f"{where}: {problem[:1].lower()}{problem[1:]}.",
     )

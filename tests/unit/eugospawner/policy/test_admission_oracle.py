@@ -47,27 +47,25 @@ PROFILES = {
     "code": (["cpu-2", "cpu-8"], [CODE, BASE, PINNED], ["vscode", "jupyterlab"], None),
     "gpu": (["gpu-h100", "gpu-a100"], [BASE], ["jupyterlab"], 8),
 }
-SYSTEM = set(
-    [
-        "bin",
-        "boot",
-        "dev",
-        "etc",
-        "lib",
-        "lib32",
-        "lib64",
-        "libx32",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "sbin",
-        "sys",
-        "tmp",
-        "usr",
-        "var",
-    ]
-)
+SYSTEM = {
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+    "var",
+}
 OWNED = {"old"}
 
 # Admission order of design §5, as far as its parts exist.
