@@ -109,7 +109,11 @@ def prepare(namespace: str, *, folder: Path, kubectl: Kubectl, admin: Caller) ->
         {"spec": {"expirationSeconds": 3600}},
     ).body["status"]["token"]
     prepared = Prepared(namespace=namespace, admin=admin, hub=admin.with_token(token))
-    put_in_force(prepared)
+    try:
+        put_in_force(prepared)
+    except BaseException:
+        remove(prepared)
+        raise
     return prepared
 
 

@@ -78,14 +78,14 @@ def test_projected_volumes_without_token_are_admitted(base: Prepared) -> None:
     assert_admitted(base.attempt(a_workspace(spec={"volumes": [volume]})))
 
 
-def a_deployment(name: str, labels: Json) -> Json:
+def a_deployment(name: str, *, labels: Json, priority_class: str | None) -> Json:
     """Return a Deployment as the chart would run the hub: with the hub's account and its token."""
     spec = changed(
         a_workspace()["spec"],
         {
             "serviceAccountName": "hub",
             "automountServiceAccountToken": True,
-            "priorityClassName": None,
+            "priorityClassName": priority_class,
             "containers": [a_container(image=IMAGE)],
         },
     )
@@ -98,13 +98,13 @@ def a_deployment(name: str, labels: Json) -> Json:
     }
 
 
-def deploy(base: Prepared, name: str, labels: Json) -> None:
+def deploy(base: Prepared, deployment: Json) -> None:
     path = f"/apis/apps/v1/namespaces/{base.namespace}/deployments"
-    assert_admitted(base.admin.create(path, a_deployment(name, labels)))
+    assert_admitted(base.admin.create(path, deployment))
 
 
 def test_the_hub_itself_may_run_here_with_its_own_token(own_base: Prepared) -> None:
-    deploy(own_base, "hub", {"component": "hub"})
+    deploy(own_base, a_deployment("hub", labels={"component": "hub"}, priority_class=None))
 
     def pods_of_the_hub() -> list[Json]:
         answer = own_base.admin.get(own_base.pods, labelSelector="app=hub")
@@ -117,7 +117,8 @@ def test_the_hub_itself_may_run_here_with_its_own_token(own_base: Prepared) -> N
 
 
 def test_a_deployment_that_calls_itself_a_workspace_gets_no_token(own_base: Prepared) -> None:
-    deploy(own_base, "disguised", {"component": "singleuser-server"})
+    labels = {"component": "singleuser-server"}
+    deploy(own_base, a_deployment("disguised", labels=labels, priority_class="eugo-default"))
     path = f"/apis/apps/v1/namespaces/{own_base.namespace}/replicasets"
 
     def complaint() -> str:
