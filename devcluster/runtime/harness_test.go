@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,6 +163,13 @@ func (n *node) serve() {
 	n.command = exec.Command(argv[0], argv[1:]...)
 	n.command.Stdout, n.command.Stderr = log, log
 	must(n.t, n.command.Start())
+	eventually(n.t, "the runtime listens", func() bool {
+		c, err := net.Dial("unix", n.path("s"))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
 	conn, err := grpc.NewClient("unix://"+n.path("s"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	must(n.t, err)
 	n.t.Cleanup(func() { _ = conn.Close() })
