@@ -160,8 +160,8 @@ func (k *keeper) keepPod(ctx context.Context, name cache.ObjectName) (time.Durat
 		return 0, err
 	}
 	_, err = k.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return 0, nil // gone, or another of the same name: there is an event for either
+	if apierrors.IsNotFound(err) {
+		return 0, nil
 	}
 	if err != nil {
 		return 0, fmt.Errorf("report the Pod running: %w", err)
@@ -173,7 +173,7 @@ func (k *keeper) keepPod(ctx context.Context, name cache.ObjectName) (time.Durat
 func (k *keeper) delete(ctx context.Context, pod *v1.Pod) error {
 	err := k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: ptr.To[int64](0), Preconditions: &metav1.Preconditions{UID: &pod.UID}})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete the Pod: %w", err)
 	}
 	return nil

@@ -27,14 +27,14 @@ import (
 
 	"github.com/spf13/cobra"
 	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"eugo.dev/devcluster/kubernetes/internal/agent"
 )
@@ -265,7 +265,10 @@ func work[K comparable](ctx context.Context, queue workqueue.TypedRateLimitingIn
 		again, err := do(ctx, key)
 		switch {
 		case err != nil && ctx.Err() == nil:
-			klog.FromContext(ctx).Error(err, "Failed; it is tried again", kind, key)
+			// Somebody was faster: nothing is wrong, and the next look sees what they did.
+			if !apierrors.IsConflict(err) {
+				klog.FromContext(ctx).Error(err, "Failed; it is tried again", kind, key)
+			}
 			queue.AddRateLimited(key)
 		case err == nil:
 			queue.Forget(key)

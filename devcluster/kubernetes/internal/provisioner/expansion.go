@@ -2,7 +2,6 @@ package provisioner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -86,7 +85,7 @@ func (e *expander) next(ctx context.Context) bool {
 	}
 	defer e.queue.Done(name)
 	if err := e.expand(ctx, name); err != nil {
-		if !apierrors.IsConflict(errors.Unwrap(err)) {
+		if !apierrors.IsConflict(err) {
 			klog.FromContext(ctx).Error(err, "Expanding a volume failed; it is tried again", "claim", name)
 		}
 		e.queue.AddRateLimited(name)
