@@ -2,9 +2,9 @@
 What may stand in a column: one type for points in time, and bounds that both databases share.
 
 Times are aware going in and aware UTC coming out; a naive one is a mistake that no database would
-notice. SQLite keeps dynamic types, NUL characters and endless text where PostgreSQL answers with
-an error, so `storable` looks at every value at the door: what holds on SQLite holds on
-PostgreSQL, and one caller's impossible value never reaches a transaction shared with others.
+notice. SQLite keeps NUL characters and endless text where PostgreSQL answers with an error, so
+`storable` looks at every value at the door: what holds on SQLite holds on PostgreSQL, and one
+caller's impossible value does not reach a transaction shared with others.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """`python -m eugospawner.store`, and that it and the tables are documented."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,13 @@ def test_every_column_is_documented_with_its_comment():
 @pytest.mark.parametrize("word", ["upgrade", "downgrade", "current", "--url", "EUGO_DATABASE_URL"])
 def test_every_word_of_the_command_is_documented(word):
     assert word in PAGE.read_text()
+
+
+def test_it_is_run_as_a_module(url):
+    done = subprocess.run(
+        [sys.executable, "-m", "eugospawner.store", "upgrade", "--url", url],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{schema.head()} (head)\n", "")
