@@ -72,6 +72,17 @@ def test_what_belongs_to_the_node_is_refused_even_without_pod_security(
     assert_refused(relaxed.attempt(a_workspace(spec=spec)), policy=POLICY, saying=saying)
 
 
+def test_a_privileged_ephemeral_container_is_refused(relaxed: Prepared) -> None:
+    relaxed.run(a_workspace("debugged-with-privilege"))
+    security = {"privileged": True, "allowPrivilegeEscalation": True}
+    shell = a_container(name="shell", ports=None, resources=None, securityContext=security)
+    answer = relaxed.admin.patch(
+        f"{relaxed.pods}/debugged-with-privilege/ephemeralcontainers",
+        {"spec": {"ephemeralContainers": [shell]}},
+    )
+    assert_refused(answer, policy=POLICY, saying="Privileged containers are never allowed here")
+
+
 def test_volumes_that_live_with_the_workspace_are_admitted(base: Prepared) -> None:
     volumes = [
         {"name": "home", "persistentVolumeClaim": {"claimName": "home-alice"}},
