@@ -5,7 +5,7 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 `hub.extraConfig`. What differs between installations comes from the environment:
 
 - `EUGO_CATALOG`: path of catalog.yaml (default: helm-values/catalog.yaml beside this file)
-- `EUGO_DATABASE_URL`: the store, sqlite+aiosqlite:///PATH or postgresql+asyncpg://…
+- `EUGO_DATABASE_URL`: the store, sqlite:///PATH or postgresql+asyncpg://…
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
 """
 

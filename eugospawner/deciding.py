@@ -48,7 +48,7 @@ class DecidingSpawner(KubeSpawner):
         help="Path of catalog.yaml, which says what people can pick.", config=True
     )
     store_url = Unicode(
-        help="Database of the store: sqlite+aiosqlite:///PATH or postgresql+asyncpg://…",
+        help="Database of the store: sqlite:///PATH or postgresql+asyncpg://…",
         config=True,
     )
     guarantee_percent = Integer(
