@@ -20,7 +20,7 @@ import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from . import components, credentials, gpus, identities, objects
+from . import components, credentials, gpus, hardware, identities, objects
 from .api import Api, Refused, Unreachable
 from .errors import ExitCode, Trouble
 from .layout import write_private
@@ -144,7 +144,10 @@ class Cluster:
         if needs_user_namespace():
             mapping = identities.chosen(plan.layout.root / "identities.json")
         return Enclosure(
-            view=prepare_view(plan.layout.node),
+            view=prepare_view(
+                plan.layout.node,
+                machine=hardware.binds(plan.inventory.node, plan.layout.node / "hardware"),
+            ),
             mapping=mapping,
             log=plan.layout.log("enclosure"),
         )

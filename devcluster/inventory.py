@@ -123,7 +123,7 @@ class Node(_Part):
     name: Name = "devnode"
     """Of the Node object. Part of the data: another name is another Node."""
 
-    cpu: Quantity | None = None
+    cpu: int | None = Field(default=None, ge=1, le=1024)
     """Cores it claims to have; the machine's own if absent. More than it has is no mistake."""
 
     memory: Quantity | None = None
