@@ -89,6 +89,11 @@ func run(s Spec, out *os.File) error {
 
 // build makes the root and enters it.
 func build(s Spec, maps *mappings) error {
+	if s.PID == PIDJoined && s.Users != nil {
+		if err := numberAnew(); err != nil {
+			return err
+		}
+	}
 	trees, err := takeTrees(s.Mounts, maps)
 	if err != nil {
 		return err
@@ -137,6 +142,18 @@ func build(s Spec, maps *mappings) error {
 		}
 	}
 	return b.seal()
+}
+
+// numberAnew mounts a /proc with the numbers of the namespace that we were started in: mappings are written there, by
+// the number of a child. Mounts of the machine still reach us afterwards, ours do not reach it.
+func numberAnew() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("part from the machine's mounts: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	return nil
 }
 
 func enter(root string) error {

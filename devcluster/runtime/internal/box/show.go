@@ -68,6 +68,7 @@ func (b *builder) follow(link, rest string, links int) error {
 // open makes sure that the way to what is shown exists in the root and can be walked by everyone.
 func (b *builder) open(path, target string, dir, last bool) error {
 	if _, err := os.Lstat(target); err != nil {
+		b.opened[path] = true
 		return create(target, dir)
 	}
 	if last || !isClosed(path) || b.opened[path] {
