@@ -1,6 +1,7 @@
 package box
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -92,6 +93,9 @@ func (p Process) find(name string) (string, error) {
 func (p Process) notFound(name string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if to, linkErr := os.Readlink(name); linkErr == nil && errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("command %q not found in image %q: it is a link to %s, which the image does not show or this user may not read", name, p.Image, to)
 	}
 	for place := range strings.SplitSeq(name+":"+p.path(), ":") {
 		if isHidden(place) {

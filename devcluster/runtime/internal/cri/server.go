@@ -18,11 +18,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	rt "k8s.io/cri-api/pkg/apis/runtime/v1"
 	"k8s.io/cri-streaming/pkg/streaming"
 
@@ -35,7 +38,7 @@ import (
 type Options struct {
 	// Socket is where the kubelet finds us, readable by our own user only.
 	Socket string
-	// State holds records, logs of nothing, and the writable layers.
+	// State holds the records and the writable layers.
 	State string
 	// Images is the file that says what images are.
 	Images string
@@ -175,7 +178,9 @@ func (s *server) serveStreams() (stop func(), err error) {
 
 func (s *server) logErrors(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
 	answer, err := handle(ctx, req)
-	if err != nil {
+	// The kubelet asks for what it has just removed as a matter of course.
+	isLook := strings.HasSuffix(info.FullMethod, "Status")
+	if err != nil && !(isLook && status.Code(err) == codes.NotFound) {
 		s.log.Warn("refused", "call", filepath.Base(info.FullMethod), "error", err)
 	}
 	return answer, err
