@@ -60,6 +60,8 @@ LABELS: Final[Mapping[str, str]] = {
 }
 _KINDS: Final = {Kind.JUPYTERLAB: "JupyterLab", Kind.VSCODE: "VS Code", Kind.CUSTOM: "Custom image"}
 _ADVANCED: Final = ("kind", "image", "queue", "root_shell")
+#: Far above any count or share; Python itself refuses to write down integers without end.
+_LARGEST: Final = 1_000_000_000
 #: Empty rows for volumes where no script adds any; arbitrary, few mount more at once.
 _EMPTY_ROWS: Final = 3
 
@@ -208,7 +210,7 @@ class _Chosen:
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
 
 
 def _projects(accounts: Accounts, chosen: _Chosen) -> tuple[Choice, ...]:
@@ -420,7 +422,10 @@ def _text(value: object) -> str:
     """Return what a field shows for a JSON value; empty for what no field can hold."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, str | int) else ""
+    if isinstance(value, int):
+        return str(value) if abs(value) <= _LARGEST else ""
+    # JSON can carry half a surrogate pair, which no page can.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 @cache

@@ -306,18 +306,19 @@ class WorkspacePendingHandler(SpawnPendingHandler):
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
         """Render upstream's page, with what ours needs beside upstream's words."""
         if name == "spawn_pending.html":
-            spawner = words["spawner"]
-            started = spawner.orm_spawner.started
-            elapsed = (self.now() - started).total_seconds() if started else 0
-            words |= {
-                "elapsed_seconds": max(int(elapsed), 0),
-                "steps": STEPS,
-                "message": "",
-                "cancel_url": self.request.path,
-                "form_url": self._form_url(words["user"], spawner.name),
-                "asset_url": _asset_url(self),
-            }
+            words |= self._words(words["user"], words["spawner"])
         return super().render_template(name, sync, **words)
+
+    def _words(self, user: Any, spawner: Any) -> dict[str, Any]:
+        started = spawner.orm_spawner.started
+        elapsed = (self.now() - started).total_seconds() if started else 0
+        return {
+            "elapsed_seconds": max(int(elapsed), 0),
+            "steps": STEPS,
+            "cancel_url": self.request.path,
+            "form_url": self._form_url(user, spawner.name),
+            "asset_url": _asset_url(self),
+        }
 
     @web.authenticated
     @needs_scope("delete:servers")

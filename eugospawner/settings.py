@@ -4,14 +4,14 @@ Settings: `catalog.yaml`, read strictly into the values that rules know.
 An unknown key, a wrong type, a duplicate key or a reference to something that does not exist
 refuses the start of the hub with file and line (promise 7). All problems are told at once. Bare
 YAML values are taken for what people mean by them (``cpu: 2``, ``memory: 8Gi``), nothing is
-coerced beyond that. Source: design §4; F48.
+coerced beyond that: dates stay text. Source: design §4; F48.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
 
 import yaml
 from pydantic import (
@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 _Location = tuple[int | str, ...]
 _Problem = tuple[_Location, str]
 
-_DURATION: Final = re.compile(r"([1-9][0-9]*)(s|min|h|d)")
+#: At most 9999 of a unit, some 27 years: deadlines stay within what a date can say.
+_DURATION: Final = re.compile(r"([1-9][0-9]{0,3})(s|min|h|d)")
 _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -81,22 +82,52 @@ def _variable(name: str) -> str:
     return name
 
 
+def _quoted(value: object) -> object:
+    # YAML has read 010 as 8 and 1.10 as 1.1 before we see it; Kubernetes asks for text, too.
+    if isinstance(value, int | float):
+        message = f"{value!r} is no text: write the value in quotes"
+        raise ValueError(message)  # noqa: TRY004 - pydantic reports ValueError alone
+    return value
+
+
 _Words = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-_Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
-_ModelKey = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$")
+_KEY: Final = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+_MODEL_KEY: Final = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,38}[A-Za-z0-9])?$"
+_DNS_LABEL: Final = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_DNS_NAME: Final = rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$"
+_IDENTIFIER: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,31}$"
+_REFERENCE: Final = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
+_VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: What a pattern means, for whoever did not keep to it.
+_FORMS: Final[Mapping[str, str]] = {
+    _KEY: "use up to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends",
+    _MODEL_KEY: "use up to 40 letters, digits and . _ -, with a letter or digit at both ends",
+    _DNS_NAME: "use a DNS name such as gpu.example.com, in lower case",
+    _IDENTIFIER: "use up to 32 letters, digits and underscores, not beginning with a digit",
+    _REFERENCE: "use an image reference such as registry.example/team/image:tag, without blanks",
+    _VARIABLE: "use letters, digits and underscores, not beginning with a digit",
+}
+_Key = Annotated[str, StringConstraints(pattern=_KEY)]
+_ModelKey = Annotated[str, StringConstraints(pattern=_MODEL_KEY)]
+_DnsName = Annotated[str, StringConstraints(pattern=_DNS_NAME, max_length=253)]
+_Identifier = Annotated[str, StringConstraints(pattern=_IDENTIFIER)]
+_Reference = Annotated[str, StringConstraints(pattern=_REFERENCE, max_length=500)]
+# Nothing is zero: KubeSpawner takes a limit of 0 for no limit at all.
+_Cpu = Annotated[int, BeforeValidator(lambda value: units.parse_cpu(_quantity(value))), Field(gt=0)]
+_Bytes = Annotated[
+    int, BeforeValidator(lambda value: units.parse_memory(_quantity(value))), Field(gt=0)
 ]
-_DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-_Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,31}$")]
-_Reference = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][A-Za-z0-9._/:@-]*$", max_length=500)
-]
-_Cpu = Annotated[int, BeforeValidator(lambda value: units.parse_cpu(_quantity(value)))]
-_Bytes = Annotated[int, BeforeValidator(lambda value: units.parse_memory(_quantity(value)))]
 _Duration = Annotated[timedelta, BeforeValidator(_duration)]
-_Variable = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_variable)
-]
+_Variable = Annotated[str, StringConstraints(pattern=_VARIABLE), AfterValidator(_variable)]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without dates: nothing here is one, and an image tag may look like one."""
+
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # yaml's stubs say instance
+        first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def _quantity(value: object) -> str:
@@ -156,7 +187,7 @@ class _Profile(_Strict):
     ]
     idle_stop: _Duration | None = None
     max_session: _Duration | None = None
-    environment: dict[_Variable, Annotated[str, BeforeValidator(_text)]] = {}
+    environment: dict[_Variable, Annotated[str, BeforeValidator(_quoted)]] = {}
     startup_script: Annotated[str, StringConstraints(max_length=16_384)] = ""
 
 
@@ -222,12 +253,12 @@ def parse_catalog(text: str, *, name: str) -> Catalog:
         ConfigError: As `load_catalog`.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        message = f"{name}: not YAML: {error}"
+        root, problems, content = _read(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        message = f"{name}{line}: not YAML: {getattr(error, 'problem', None) or error}"
         raise ConfigError(message) from error
-    problems: list[_Problem] = list(_duplicate_keys(root, ()))
     file: _File | None = None
     if not problems:
         try:
@@ -241,28 +272,54 @@ def parse_catalog(text: str, *, name: str) -> Catalog:
     return _values(file)
 
 
+def _read(text: str) -> tuple[yaml.Node | None, list[_Problem], object]:
+    """
+    Return the nodes of *text*, its duplicate keys, and its content.
+
+    Making the content puts what a mapping has from another by a merge key (``<<``) among its own
+    nodes, where it keeps the line on which it was written.
+    """
+    loader = _Loader(text)
+    root = loader.get_single_node()
+    problems = list(_duplicate_keys(root, (), set()))
+    return root, problems, None if root is None else loader.construct_document(root)
+
+
 def _words(error: Any) -> str:
     if error["type"] == "extra_forbidden":
         return "there is no such key"
     if error["type"] == "missing":
         return "the key is missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "model_type":
+        return "expected keys and values"
+    if error["type"] == "string_pattern_mismatch":
+        return _FORMS[error["ctx"]["pattern"]]
+    message = str(error["msg"])
+    if error["type"] == "value_error":
+        return message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
 
-def _duplicate_keys(node: yaml.Node | None, location: _Location) -> Iterator[_Problem]:
+def _duplicate_keys(
+    node: yaml.Node | None, location: _Location, visited: set[int]
+) -> Iterator[_Problem]:
     """YAML lets a later key win in silence; a catalog must not lose an entry that way."""
+    if id(node) in visited:
+        return  # an alias: told where its anchor stands, and an anchor may hold itself
+    visited.add(id(node))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # no key of ours; making the content refuses it with its line
             here = (*location, str(key.value))
             if key.value in seen:
                 yield here, "the key stands here twice"
             seen.add(key.value)
-            yield from _duplicate_keys(value, here)
+            yield from _duplicate_keys(value, here, visited)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            yield from _duplicate_keys(value, (*location, index))
+            yield from _duplicate_keys(value, (*location, index), visited)
 
 
 def _located(name: str, root: yaml.Node | None, problems: Iterable[_Problem]) -> Iterator[str]:
@@ -276,7 +333,7 @@ def _line(node: yaml.Node | None, location: _Location) -> int:
     line = node.start_mark.line + 1 if node is not None else 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == part]
+            found = [(key, value) for key, value in node.value if key.value == str(part)]
             if not found:
                 break
             key, node = found[-1]
@@ -306,6 +363,11 @@ def _dangling(file: _File) -> Iterator[_Problem]:
             images = [file.images[image] for image in profile.images if image in file.images]
             if images and not any(kind in image.kinds for image in images):
                 yield ("profiles", key, "kinds", index), f"no image of the profile runs {kind}"
+    references: dict[str, str] = {}
+    for key, each in file.images.items():
+        first = references.setdefault(each.reference, key)
+        if first != key:
+            yield ("images", key, "reference"), f"is already the reference of {first!r}"
     if file.defaults.profile not in file.profiles:
         yield ("defaults", "profile"), _unknown(file.defaults.profile, file.profiles)
     if DEFAULT_QUEUE not in file.queues:

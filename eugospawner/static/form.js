@@ -62,7 +62,7 @@ function showAbsent() {
   byId("eugo-gpu_count").placeholder = absent.gpuCount || "As the flavor";
   const model = document.querySelector('input[name="gpu_model"][value=""]');
   const about = model && byId(model.getAttribute("aria-describedby"));
-  if (about) about.firstElementChild.textContent = absent.gpuModel || "No GPU";
+  if (about) about.firstElementChild.textContent = absent.gpuModel || (absent.gpuCount === "0" ? "No GPU" : "Its model, or none");
 }
 
 /** Whoever picks a model wants a GPU; the number that is missing is written where it is seen. */

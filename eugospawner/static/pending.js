@@ -71,9 +71,16 @@ function fail(message) {
   byId("eugo-cancel").hidden = true;
   byId("eugo-message").textContent = "";
   byId("eugo-progress").hidden = true;
-  for (const step of document.querySelectorAll('#eugo-steps [data-state="active"]')) {
-    step.dataset.state = "failed";
-    step.querySelector(".eugo-step-state").textContent = "failed";
+  byId("eugo-usual").textContent = "after the start was asked for.";
+  byId("eugo-waiting").hidden = true;
+  for (const [was, is, text] of [
+    ["active", "failed", "failed"],
+    ["waiting", "waiting", "not reached"],
+  ]) {
+    for (const step of document.querySelectorAll(`#eugo-steps [data-state="${was}"]`)) {
+      step.dataset.state = is;
+      step.querySelector(".eugo-step-state").textContent = text;
+    }
   }
   byId("eugo-failure").focus();
 }

@@ -20,6 +20,7 @@ from tests.integration.demo import demos
 
 pytestmark = pytest.mark.cluster
 
+
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
     """A working directory that is not the checkout."""

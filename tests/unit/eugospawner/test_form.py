@@ -1,0 +1,478 @@
+"""
+The spawn form, read back as a browser would read it.
+
+The HTML is parsed into a small tree; what a form would send without JavaScript is computed from
+it and handed to `options.from_form`, so that form and parser cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from eugospawner import form, options, settings
+from eugospawner.policy.accounts import Accounts, Project, personal_accounts
+from eugospawner.policy.admission import Refusal
+from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView, Device
+from eugospawner.policy.reasons import Reason
+from eugospawner.policy.volumes import Volume, Volumes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SAMPLE = Path(__file__).parents[3] / "helm-values" / "catalog.yaml"
+CATALOG = settings.load_catalog(SAMPLE)
+ALICE = personal_accounts("alice")
+NO_VOLUMES = Volumes(by_key={})
+_VOID = {"input", "meta", "link", "br"}
+
+
+@dataclass
+class Node:
+    """An element: its attributes, and what stands in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    parent: Node | None = None
+    children: list[Node | str] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> str:
+        return self.attributes[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.attributes
+
+    def walk(self) -> Iterator[Node]:
+        yield self
+        for child in self.children:
+            if isinstance(child, Node):
+                yield from child.walk()
+
+    def all(self, tag: str = "", **wanted: str) -> list[Node]:
+        return [
+            node
+            for node in self.walk()
+            if (not tag or node.tag == tag)
+            and all(node.attributes.get(name) == value for name, value in wanted.items())
+        ]
+
+    def one(self, tag: str = "", **wanted: str) -> Node:
+        (node,) = self.all(tag, **wanted)
+        return node
+
+    def by_id(self, identifier: str) -> Node:
+        return self.one(id=identifier)
+
+    @property
+    def text(self) -> str:
+        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        return " ".join(" ".join(parts).split())
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = self.here = Node("root", {})
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        node = Node(tag, {name: value or "" for name, value in attrs}, self.here)
+        self.here.children.append(node)
+        if tag not in _VOID:
+            self.here = node
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.here.tag == tag, f"</{tag}> closes <{self.here.tag}>"
+        assert self.here.parent is not None
+        self.here = self.here.parent
+
+    def handle_data(self, data: str) -> None:
+        self.here.children.append(data)
+
+
+def read(html: str) -> Node:
+    reader = _Reader()
+    reader.feed(html)
+    assert reader.here is reader.root, f"<{reader.here.tag}> is never closed"
+    return reader.root
+
+
+def page(**changes: Any) -> Node:
+    arguments: dict[str, Any] = {
+        "catalog": CATALOG,
+        "accounts": ALICE,
+        "volumes": NO_VOLUMES,
+        "cluster": UNKNOWN_CLUSTER,
+        "options": {},
+        "base_url": "/hub/",
+    }
+    return read(form.render(**(arguments | changes)))
+
+
+def sent(root: Node) -> dict[str, list[str]]:
+    """Return what a browser without JavaScript sends for the form as it stands."""
+    fields: dict[str, list[str]] = {}
+    skipped = {id(node) for template in root.all("template") for node in template.walk()}
+    for node in root.walk():
+        if id(node) in skipped or "name" not in node or "disabled" in node:
+            continue
+        if node.tag == "select":
+            chosen = [each for each in node.all("option") if "selected" in each]
+            value = (chosen or node.all("option"))[0]["value"]
+        elif node.tag == "input" and node.attributes.get("type") in {"radio", "checkbox"}:
+            if "checked" not in node:
+                continue
+            value = node["value"]
+        elif node.tag == "input":
+            value = node["value"]
+        else:
+            continue
+        fields.setdefault(node["name"], []).append(value)
+    return fields
+
+
+def refusal(
+    word: str, reason: Reason = Reason.MALFORMED, sentence: str = "It is wrong."
+) -> Refusal:
+    return Refusal(reason=reason, word=word, sentence=sentence)
+
+
+# What is sent
+
+
+def test_an_untouched_form_asks_for_the_default_profile_and_nothing_else() -> None:
+    assert options.from_form(sent(page())) == {"profile": CATALOG.default_profile}
+
+
+def test_what_is_preselected_is_what_is_sent() -> None:
+    words = {
+        "profile": "nb-gpu-h100",
+        "flavor": "nb-gpu-h100",
+        "kind": "jupyterlab",
+        "image": "registry.example/eugo/base-notebook:2026.11",
+        "gpu_count": 2,
+        "gpu_model": "H100",
+        "sm_percent": 25,
+        "cpu": "500m",
+        "memory": "8Gi",
+        "volumes": [
+            {"claim": "datasets", "mount_path": "/data"},
+            {"claim": "models", "mount_path": "/models"},
+        ],
+        "root_shell": True,
+    }
+    assert options.from_form(sent(page(options=words))) == words
+
+
+def test_words_that_are_no_longer_on_offer_stay_chosen_and_say_so() -> None:
+    words = {
+        "project": "gone",
+        "profile": "gone",
+        "flavor": "gone",
+        "kind": "vscode",
+        "image": "registry.example/gone:1",
+        "queue": "gone",
+        "gpu_model": "V100",
+    }
+    root = page(options=words)
+    assert options.from_form(sent(root)) == words
+    assert root.one("option", value="registry.example/gone:1").text.startswith("Not on offer: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"profile": None, "cpu": 1.5, "memory": ["8Gi"], "sm_percent": {"a": 1}},
+        {"volumes": "datasets"},
+        {"volumes": [None, 3, {"claim": 7}]},
+        {"gpu_count": True, "root_shell": "yes", "sm_percent": -1},
+        {"gpu_count": 10**5000, "sm_percent": -(10**5000)},
+        {"profile": "\ud800", "cpu": "\x00"},
+        {"unknown": "word", "profile": "x" * 10_000},
+    ],
+    ids=["types", "no-list", "no-objects", "booleans", "huge", "surrogate", "unknown"],
+)
+def test_saved_words_of_any_kind_give_a_form(words: dict[str, object]) -> None:
+    html = form.render(
+        catalog=CATALOG,
+        accounts=ALICE,
+        volumes=NO_VOLUMES,
+        cluster=UNKNOWN_CLUSTER,
+        options=words,
+        base_url="/hub/",
+    )
+    html.encode()
+    read(html)
+
+
+def test_fields_are_the_inverse_of_from_form() -> None:
+    words = {
+        "profile": "nb-cpu-2",
+        "sm_percent": 25,
+        "root_shell": True,
+        "volumes": [{"claim": "a", "mount_path": "/a"}, {"claim": "b", "mount_path": "/b"}],
+    }
+    assert options.from_form(form.fields(words)) == words
+
+
+# What is shown
+
+
+def test_groups_are_fieldsets_with_these_legends_in_this_order() -> None:
+    groups = [
+        node for node in page().all("fieldset") if "eugo-group" in node.attributes.get("class", "")
+    ]
+    assert [group.all("legend")[0].text for group in groups] == [
+        "Profile", "Compute", "GPU", "Storage", "Advanced",
+    ]  # fmt: skip
+
+
+def test_every_profile_is_a_card_with_when_to_use() -> None:
+    root = page()
+    for profile in CATALOG.profiles.values():
+        card = root.one("input", name="profile", value=profile.key)
+        about = root.by_id(card["aria-describedby"]).text
+        assert profile.when_to_use in about
+
+
+def test_every_control_has_a_label_and_every_id_is_unique() -> None:
+    root = page(options={"volumes": [{"claim": "a", "mount_path": "/a"}]})
+    ids = [node["id"] for node in root.walk() if "id" in node]
+    assert len(ids) == len(set(ids))
+    labelled = {label["for"] for label in root.all("label")}
+    controls = [node for node in root.walk() if node.tag in {"input", "select"}]
+    assert {control["id"] for control in controls} <= labelled
+    for node in root.walk():
+        for name in node.attributes.get("aria-describedby", "").split():
+            assert name in ids
+
+
+@pytest.mark.parametrize(
+    ("words", "figure"),
+    [
+        (
+            {"gpu_model": "H100", "gpu_count": 2, "sm_percent": 25},
+            "Effective GPUs: 2 x 25 % = 0.50",
+        ),
+        ({"profile": "nb-gpu-l4"}, "Effective GPUs: 1 x 100 % = 1.00"),
+        ({"profile": "nb-gpu-l4", "sm_percent": 7}, "Effective GPUs: 1 x 7 % = 0.07"),
+        ({"profile": "nb-gpu-l4", "gpu_count": 0}, "No GPU"),
+        ({}, "No GPU"),
+        ({"gpu_count": "two"}, ""),
+        ({"profile": "gone"}, "No GPU"),
+    ],
+)
+def test_effective_gpus_are_count_times_share(words: dict[str, object], figure: str) -> None:
+    """F42."""
+    assert page(options=words).by_id("eugo-effective").text == figure
+
+
+def test_sm_percentage_says_that_100_is_a_full_gpu_and_offers_exclusive() -> None:
+    """F42, F54."""
+    root = page()
+    assert "100% is a full GPU" in root.by_id("eugo-sm_percent-help").text
+    assert root.by_id("eugo-sm_percent")["type"] == "number"
+    assert root.one("label", **{"for": "eugo-exclusive"}).text == "Exclusive (100 %)"
+
+
+def test_exclusive_counts_where_no_percentage_is_written() -> None:
+    root = page(options={"sm_percent": 25})
+    root.by_id("eugo-exclusive").attributes["checked"] = ""
+    assert options.from_form(sent(root))["sm_percent"] == 25
+    root = page()
+    root.by_id("eugo-exclusive").attributes["checked"] = ""
+    assert options.from_form(sent(root))["sm_percent"] == 100
+
+
+def test_a_model_that_the_cluster_lacks_is_greyed_with_the_reason_in_view() -> None:
+    devices = {"H100": (Device(node="n", free_percent=75), Device(node="n", free_percent=0))}
+    root = page(cluster=ClusterView(devices=devices))
+    absent = root.one("input", name="gpu_model", value="T4")
+    assert "disabled" in absent
+    assert "Not in the cluster at present." in root.by_id(absent["aria-describedby"]).text
+    present = root.one("input", name="gpu_model", value="H100")
+    assert "disabled" not in present
+    assert "2 in the cluster" in root.by_id(present["aria-describedby"]).text
+    profile = root.one("input", name="profile", value="nb-gpu-l4")
+    assert "The cluster has no NVIDIA L4" in root.by_id(profile["aria-describedby"]).text
+
+
+def test_a_model_whose_devices_are_all_taken_says_that_it_waits() -> None:
+    view = ClusterView(devices={"L4": (Device(node="n", free_percent=0),)})
+    root = page(cluster=view)
+    model = root.one("input", name="gpu_model", value="L4")
+    assert "All taken now" in root.by_id(model["aria-describedby"]).text
+
+
+def test_an_absent_model_that_was_asked_for_is_still_sent() -> None:
+    view = ClusterView(devices={})
+    root = page(cluster=view, options={"gpu_model": "T4"})
+    assert options.from_form(sent(root))["gpu_model"] == "T4"
+
+
+def test_the_persistent_paths_are_named_with_what_is_lost() -> None:
+    """F45."""
+    text = page().by_id("eugo-form").text
+    assert "/home/user" in text
+    assert "Files written outside a PVC path are lost when the pod is deleted." in text
+
+
+def test_without_javascript_there_are_three_empty_rows_and_never_too_many() -> None:
+    assert len(sent(page())["volume_path"]) == 3
+    seven = [{"claim": f"v{n}", "mount_path": f"/v{n}"} for n in range(7)]
+    assert len(sent(page(options={"volumes": seven}))["volume_path"]) == 8
+
+
+def test_volumes_of_the_owner_are_suggested() -> None:
+    volume = Volume(key="datasets", claim_name="claim-1", size_bytes=10 * 2**30)
+    root = page(volumes=Volumes(by_key={"datasets": volume}))
+    assert root.by_id("eugo-volumes-owned").one("option", value="datasets").text == "10 GiB"
+    assert "claim-1" not in root.text
+
+
+def test_root_is_greyed_with_whom_to_ask_unless_a_project_allows_it() -> None:
+    """F38."""
+    root = page()
+    assert "disabled" in root.by_id("eugo-root_shell")
+    assert "Ask an admin to enable root containers" in root.by_id("eugo-root_shell-help").text
+    rooted = Project(key="vision", display_name="Vision", may_run_as_root=True)
+    root = page(accounts=Accounts(projects=(*ALICE.projects, rooted)))
+    assert "disabled" not in root.by_id("eugo-root_shell")
+
+
+def test_a_single_project_is_a_fact_and_several_are_a_choice() -> None:
+    assert "project" not in sent(page())
+    vision = Project(key="vision", display_name="Vision")
+    root = page(
+        accounts=Accounts(projects=(*ALICE.projects, vision)), options={"project": "vision"}
+    )
+    assert sent(root)["project"] == ["vision"]
+
+
+# What was wrong
+
+
+@pytest.mark.parametrize("word", [word for word in form.LABELS if word != "project"])
+def test_a_refusal_stands_beside_its_field_and_leads_there_from_the_summary(word: str) -> None:
+    root = page(
+        options={"volumes": [{"claim": "a", "mount_path": "/etc"}]},
+        refusals=(refusal(word, sentence=f"About {word}."),),
+    )
+    assert root.by_id(f"eugo-{word}-error").text.startswith(f"About {word}.")
+    summary = root.one(role="alert")
+    assert summary["tabindex"] == "-1"
+    assert "autofocus" in summary
+    (link,) = summary.all("a")
+    target = root.by_id(link["href"].removeprefix("#"))
+    assert target.tag in {"input", "select"}
+    told = [
+        node
+        for node in root.walk()
+        if node.attributes.get("aria-invalid") == "true"
+        and f"eugo-{word}-error" in node["aria-describedby"].split()
+    ]
+    assert told
+
+
+def test_a_refusal_of_the_project_leads_to_it_where_there_is_no_choice() -> None:
+    root = page(refusals=(refusal("project"),), options={"project": "gone"})
+    (link,) = root.one(role="alert").all("a")
+    assert root.by_id(link["href"].removeprefix("#")).tag == "select"
+
+
+def test_fields_without_a_refusal_are_not_marked() -> None:
+    root = page(refusals=(refusal("cpu"),))
+    assert [node["id"] for node in root.walk() if node.attributes.get("aria-invalid")] == [
+        "eugo-cpu"
+    ]
+
+
+def test_a_form_without_refusals_has_no_summary() -> None:
+    assert page().all(role="alert") == []
+
+
+def test_a_refusal_that_belongs_to_no_field_is_told_in_the_summary() -> None:
+    root = page(refusals=(refusal("options", sentence="There is no option 'x'."),))
+    summary = root.one(role="alert")
+    assert summary.all("a") == []
+    assert "There is no option 'x'." in summary.text
+
+
+def test_the_machine_reason_and_who_can_change_it_are_told() -> None:
+    root = page(refusals=(refusal("cpu", Reason.CPU_OUT_OF_BOUNDS),))
+    assert "cpu-out-of-bounds" in root.one(role="alert").text
+    assert root.by_id("eugo-cpu-error").text.endswith("This can be changed by an admin.")
+
+
+def test_only_the_row_at_fault_is_marked() -> None:
+    rows = [{"claim": "a", "mount_path": "/a"}, {"claim": "b", "mount_path": "/etc"}]
+    root = page(options={"volumes": rows}, refusals=(refusal("volumes"),))
+    assert [node["id"] for node in root.walk() if node.attributes.get("aria-invalid")] == [
+        "eugo-volume_path-2"
+    ]
+
+
+def test_a_folded_group_opens_for_a_refusal_in_it() -> None:
+    assert "open" not in page().one("details")
+    assert "open" in page(refusals=(refusal("image"),)).one("details")
+
+
+def test_the_nearest_request_is_one_button_that_enter_never_presses() -> None:
+    nearest = {"profile": "nb-cpu-2", "cpu": "16"}
+    root = page(
+        options={"profile": "nb-cpu-2", "cpu": "99"}, refusals=(refusal("cpu"),), nearest=nearest
+    )
+    button = root.one("button", name="nearest")
+    assert json.loads(button["value"]) == nearest
+    assert button["form"] == "eugo-nearest"  # not the form of the fields
+    assert "CPU 16 instead of 99" in root.one(role="alert").text
+
+
+def test_only_what_differs_in_meaning_counts_as_a_change() -> None:
+    root = page(
+        options={"cpu": "0.5", "memory": "8192Mi", "sm_percent": 0},
+        refusals=(refusal("sm_percent"),),
+        nearest={"cpu": "500m", "memory": "8Gi", "sm_percent": 1},
+    )
+    assert [node.text for node in root.all("dt")] == ["SM Percentage"]
+
+
+# What must never be
+
+
+HOSTILE = "\"><script>alert(1)</script><svg onload=alert(2)>{{7*7}}'"
+
+
+def test_nothing_that_people_write_becomes_markup() -> None:
+    words: dict[str, object] = dict.fromkeys(
+        (word for word in form.LABELS if word not in {"volumes", "root_shell"}), HOSTILE
+    )
+    words["volumes"] = [{"claim": HOSTILE, "mount_path": HOSTILE}]
+    root = page(
+        options=words,
+        refusals=tuple(refusal(word, sentence=HOSTILE) for word in form.LABELS),
+        nearest={"cpu": HOSTILE},
+        accounts=Accounts(projects=(Project(key=HOSTILE, display_name=HOSTILE),)),
+    )
+    assert [node["type"] for node in root.all("script")] == ["module"]
+    assert root.all("svg") == []
+    assert root.by_id("eugo-cpu")["value"] == HOSTILE
+
+
+def test_no_script_and_no_style_is_inline() -> None:
+    root = page(refusals=(refusal("cpu"),), nearest={"cpu": "1"}, options={"cpu": "99"})
+    assert root.all("style") == []
+    for node in root.walk():
+        assert not any(name.startswith("on") or name == "style" for name in node.attributes)
+        if node.tag == "script":
+            assert node["src"].startswith("/hub/eugo/static/form.js?v=")
+            assert node.text == ""
+
+
+def test_the_module_follows_the_prefix_of_the_hub() -> None:
+    (script,) = page(base_url="/prefix/hub/").all("script")
+    assert script["src"].startswith("/prefix/hub/eugo/static/form.js?v=")
