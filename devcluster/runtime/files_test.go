@@ -40,12 +40,17 @@ func TestWhatAContainerWritesOutsideItsVolumesNeverReachesTheMachine(t *testing.
 	})
 }
 
-func TestTheWritableLayerIsRemovedWithItsContainer(t *testing.T) {
+func TestTheWritableLayerIsRemovedOnceItsContainerHasEnded(t *testing.T) {
 	everywhere(t, func(t *testing.T, n *node) {
 		id := n.run("head -c 3000000 /dev/zero > /opt/big; mkdir -p /usr/a/b; chmod 0 /usr/a; sleep 100")
 		eventually(t, "the layer has the file", func() bool {
 			r, err := n.runtime.ContainerStats(t.Context(), &rt.ContainerStatsRequest{ContainerId: id})
 			return err == nil && (r.Stats.WritableLayer.UsedBytes.Value >= 3_000_000 || strings.Contains(n.limits(), "in memory")) || waitForLayer(n)
+		})
+		n.stopContainer(id, 0)
+		eventually(t, "the layer is gone", func() bool {
+			_, err := os.Stat(n.path("state/containers/" + id + "/layer"))
+			return os.IsNotExist(err)
 		})
 		_, err := n.runtime.RemoveContainer(t.Context(), &rt.RemoveContainerRequest{ContainerId: id})
 		must(t, err)

@@ -117,7 +117,9 @@ func shortDir(t *testing.T) string {
 		must(t, err)
 		must(t, os.WriteFile(filepath.Join(dir, "runtime"), self, 0o755))
 	} else {
-		must(t, os.Symlink(os.Args[0], filepath.Join(dir, "runtime")))
+		self, err := os.Executable()
+		must(t, err)
+		must(t, os.Symlink(self, filepath.Join(dir, "runtime")))
 	}
 	return dir
 }

@@ -238,6 +238,9 @@ func (s *server) finish(c *container, exit box.Exit, reason, message string) {
 	if g := s.group(c); g != nil {
 		g.Remove()
 	}
+	// Nobody can look into a container that has ended, so what it wrote outside its volumes goes now; and what the kernel
+	// makes for an overlay is closed even to its owner, who may want to remove the state folder when we are gone.
+	s.tidying.Go(func() { _ = os.RemoveAll(filepath.Join(s.containerFolder(c.ID), "layer")) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.State, c.starting = rt.ContainerState_CONTAINER_EXITED, false
@@ -311,7 +314,7 @@ func (s *server) StopContainer(ctx context.Context, r *rt.StopContainerRequest) 
 	return &rt.StopContainerResponse{}, s.stop(ctx, c, time.Duration(r.Timeout)*time.Second)
 }
 
-// RemoveContainer ends a container if it runs, and removes what it wrote outside its volumes.
+// RemoveContainer ends a container if it runs, and forgets it.
 func (s *server) RemoveContainer(ctx context.Context, r *rt.RemoveContainerRequest) (*rt.RemoveContainerResponse, error) {
 	c, err := s.findContainer(r.ContainerId)
 	if err != nil {

@@ -62,6 +62,9 @@ type server struct {
 	cgroups *cgroups.Tree // nil: none can be written
 	streams streaming.Server
 
+	// tidying counts layers that are being removed.
+	tidying sync.WaitGroup
+
 	mu         sync.Mutex
 	addresses  *addresses
 	sandboxes  map[string]*sandbox
@@ -235,6 +238,7 @@ func (s *server) stopAll() {
 		all.Go(func() { _ = s.stop(ctx, c, shutdownGrace) })
 	}
 	all.Wait()
+	s.tidying.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.sandboxes {
