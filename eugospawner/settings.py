@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import yaml
 from pydantic import (
@@ -124,7 +124,7 @@ _Variable = Annotated[str, StringConstraints(pattern=_VARIABLE), AfterValidator(
 class _Loader(yaml.SafeLoader):
     """YAML without dates: nothing here is one, and an image tag may look like one."""
 
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]  # yaml's stubs say instance
+    yaml_implicit_resolvers = {  # noqa: RUF012 - replaced, never changed  # type: ignore[misc]  # yaml's stubs say instance
         first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -312,7 +312,9 @@ def _duplicate_keys(
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue  # no key of ours; making the content refuses it with its line
-            here = (*location, str(key.value))
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused when the content is made
+            here = (*location, key.value)
             if key.value in seen:
                 yield here, "the key stands here twice"
             seen.add(key.value)

@@ -101,7 +101,7 @@ def environment(
     return kept | {
         SETTINGS: str(settings),
         "EUGO_CATALOG": str(root / "helm-values" / "catalog.yaml"),
-        "EUGO_DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'store.sqlite'}",
+        "EUGO_DATABASE_URL": f"sqlite:///{folder / 'store.sqlite'}",
         "EUGO_NAMESPACE": "eugo",
         "KUBECONFIG": str(kubeconfig),
         "NO_PROXY": direct,

@@ -168,7 +168,9 @@ class Door(FakeHub, WorkspaceSpawnHandler):
 
 
 async def send(door: Door, server_name: str = "mine") -> None:
-    await _bare(WorkspaceSpawnHandler._post)(door, user_name="alice", server_name=server_name, display_name=server_name)
+    await _bare(WorkspaceSpawnHandler._post)(
+        door, user_name="alice", server_name=server_name, display_name=server_name
+    )
 
 
 def refused(status: int = 403) -> SpawnException:
@@ -632,8 +634,8 @@ async def fetch(path: str) -> Wire:
     request = HTTPServerRequest(
         start_line=RequestStartLine("GET", f"/hub/eugo/static/{path}", "HTTP/1.1"),
         headers=HTTPHeaders({"Host": "hub.example"}),
-        connection=wire,
-    )  # type: ignore[arg-type]
+        connection=wire,  # type: ignore[arg-type]
+    )
     handler = AssetHandler(web.Application(), request, path=str(assets.STATIC))
     await handler._execute([], request.path.removeprefix("/hub/eugo/static/").encode())
     return wire

@@ -25,7 +25,7 @@ def test_variables_of_a_hub_around_us_do_not_leak_in():
 def test_the_hub_uses_its_own_credential_and_store():
     made = an_environment(KUBECONFIG="/home/me/.kube/config")
     assert made["KUBECONFIG"] == "/data/hub.kubeconfig"
-    assert made["EUGO_DATABASE_URL"] == "sqlite+aiosqlite:////data/store.sqlite"
+    assert made["EUGO_DATABASE_URL"] == "sqlite:////data/store.sqlite"
 
 
 def test_loopback_is_reached_without_the_proxy_of_the_network():

@@ -1,0 +1,132 @@
+"""
+The first minute of a new user, in a browser: sign in, a quarter of an H100, a cell, stop, start.
+
+Chromium is Debian's (`EUGO_CHROMIUM`, set by `scripts/test`). Screenshots go to test-artifacts.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
+
+pytestmark = [pytest.mark.cluster, pytest.mark.browser]
+
+ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
+#: JupyterLab's own pages are not ours to judge.
+MINUTE = 60_000
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("EUGO_CHROMIUM", "/usr/bin/chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+def sign_in(page: Page, hub, name: str) -> None:
+    people = {each["name"]: each["password"] for each in hub.demo.ready["users"]}
+    page.goto(f"{hub.demo.ready['url']}/hub/login")
+    page.fill("#username_input", name)
+    page.fill("#password_input", people["alice"])
+    page.click("#login_submit")
+    page.wait_for_url("**/hub/home")
+
+
+def open_form(page: Page, hub, name: str) -> None:
+    page.goto(f"{hub.demo.ready['url']}/hub/spawn/{name}")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_form_has_no_accessibility_violation(hub, chromium, width, scheme):
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    name = f"axe-{uuid4().hex[:8]}"
+    sign_in(page, hub, name)
+    open_form(page, hub, name)
+    page.screenshot(path=ARTIFACTS / f"form-{width}-{scheme}.png", full_page=True)
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    context.close()
+
+
+def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(hub, chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    name = f"new-{uuid4().hex[:8]}"
+    sign_in(page, hub, name)
+    page.screenshot(path=ARTIFACTS / "home.png")
+    open_form(page, hub, name)
+    page.locator("input[name=profile][value=nb-gpu-h100]").check()
+    page.fill("input[name=sm_percent]", "25")
+    expect(page.get_by_text(re.compile(r"1 x 25 % = 0\.25"))).to_be_visible()
+    page.screenshot(path=ARTIFACTS / "form-h100.png", full_page=True)
+    page.get_by_role("button", name="Start").click()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=ARTIFACTS / "starting.png")
+    page.wait_for_url(f"**/user/{name}/lab**", timeout=MINUTE)
+    page.wait_for_selector(".jp-Launcher", timeout=MINUTE)
+    page.screenshot(path=ARTIFACTS / "lab.png")
+
+    page.locator(".jp-LauncherCard[data-category=Notebook]").first.click()
+    cell = page.locator(".jp-Notebook .cm-content").first
+    cell.click(timeout=MINUTE)
+    page.keyboard.type(
+        "import os; open('kept.txt','w').write(os.environ['CUDA_DEVICE_SM_LIMIT_0']); 'done'+'!'"
+    )
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("done!")).to_be_visible(timeout=MINUTE)
+    page.screenshot(path=ARTIFACTS / "cell.png")
+
+    (claim,) = hub.objects("resourceclaims", name)
+    (device,) = claim["status"]["allocation"]["devices"]["results"]
+    assert device["consumedCapacity"]["cores"] == "25"
+
+    hub.stop(name)
+    hub.until(lambda: not hub.objects("pods,resourceclaims", name), "something is left")
+    hub.start(name, profile="nb-cpu-2")
+    hub.until_ready(name)
+    assert hub.run_inside(name, "cat", "/home/user/kept.txt") == "25"
+    hub.stop(name)
+    context.close()
+
+
+def test_the_form_works_without_javascript_and_shows_errors_beside_their_fields(hub, chromium):
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    name = f"nojs-{uuid4().hex[:8]}"
+    sign_in(page, hub, name)
+    open_form(page, hub, name)
+    page.locator("input[name=profile][value=nb-gpu-h100]").check()
+    page.fill("input[name=sm_percent]", "101")
+    page.get_by_role("button", name="Start", exact=True).click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_contain_text("SM percentage of 101")
+    field = page.locator("input[name=sm_percent]")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_value("101")
+    page.screenshot(path=ARTIFACTS / "form-error.png", full_page=True)
+    context.close()
+
+
+def test_a_link_only_prefills(hub, chromium):
+    context = chromium.new_context()
+    page = context.new_page()
+    name = f"link-{uuid4().hex[:8]}"
+    sign_in(page, hub, name)
+    page.goto(f"{hub.demo.ready['url']}/hub/spawn/{name}?profile=nb-gpu-l4&sm_percent=50&utm=1")
+    expect(page.locator("input[name=profile][value=nb-gpu-l4]")).to_be_checked()
+    expect(page.locator("input[name=sm_percent]")).to_have_value("50")
+    assert hub.objects("pods", name) == []
+    context.close()

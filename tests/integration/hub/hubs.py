@@ -1,0 +1,104 @@
+"""A hub under test: the demo on the run's cluster, asked through its REST API."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from tests.integration.demo import demos
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from tests.conftest import Kubectl
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the hub said: status and JSON, if it was any."""
+
+    status: int
+    body: Any
+
+    @property
+    def message(self) -> str:
+        return str(self.body["message"])
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A running hub, and the cluster behind it."""
+
+    demo: demos.Demo
+    kubectl: Kubectl
+
+    def ask(self, method: str, path: str, body: object = None) -> Answer:
+        """Ask the hub API as the admin service."""
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.demo.ready['url']}/hub/api{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {self.demo.ready['admin_token']}"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
+                text = answer.read()
+                return Answer(answer.status, json.loads(text) if text.strip() else None)
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, json.loads(error.read() or "null"))
+
+    def new_user(self) -> str:
+        """Make a user whom no other test knows."""
+        name = f"user-{uuid4().hex[:8]}"
+        assert self.ask("POST", f"/users/{name}").status == 201
+        return name
+
+    def start(self, user: str, server: str = "", **words: object) -> Answer:
+        """Ask for a workspace."""
+        path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
+        return self.ask("POST", path, {"user_options": words})
+
+    def stop(self, user: str, server: str = "") -> Answer:
+        """Stop a workspace; with a name, and forget it."""
+        path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
+        return self.ask("DELETE", path)
+
+    def server(self, user: str, server: str = "") -> dict[str, Any]:
+        """Return the hub's view of a workspace; empty if it has none."""
+        servers = self.ask("GET", f"/users/{user}?include_stopped_servers").body["servers"]
+        found: dict[str, Any] = servers.get(server, {})
+        return found
+
+    def until(self, holds: Callable[[], object], otherwise: str, seconds: float = 90) -> None:
+        """Return once *holds*; fail with *otherwise* if it never does."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, (
+                f"{otherwise}\n{demos.log_of(self.demo.data)[-3000:]}"
+            )
+            time.sleep(0.1)
+
+    def until_ready(self, user: str, server: str = "") -> None:
+        """Return once the workspace runs."""
+        self.until(lambda: self.server(user, server).get("ready"), f"{user} does not start")
+
+    def objects(self, kind: str, user: str) -> list[dict[str, Any]]:
+        """Return the objects of *kind* that belong to *user*'s workspaces."""
+        listed = self.kubectl("get", kind, "-n", "eugo", "-o", "json").stdout
+        return [
+            each for each in json.loads(listed)["items"] if user in json.dumps(each["metadata"])
+        ]
+
+    def run_inside(self, user: str, *command: str) -> str:
+        """Run a command in the user's workspace; return what it printed."""
+        done: subprocess.CompletedProcess[str] = self.kubectl(
+            "exec", "-n", "eugo", f"jupyter-{user}", "-c", "notebook", "--", *command
+        )
+        return done.stdout

@@ -1,0 +1,169 @@
+"""From a request to JupyterLab on a share of a GPU, on real Kubernetes (F1, F40, F42, F43, F51 to F56)."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def user(hub):
+    name = hub.new_user()
+    yield name
+    hub.stop(name)
+
+
+def test_a_quarter_of_an_h100_is_what_pod_claim_and_process_show(hub, user):
+    hub.start(user, profile="nb-gpu-h100", sm_percent=25)
+    hub.until_ready(user)
+    (pod,) = hub.objects("pods", user)
+    labels = pod["metadata"]["labels"]
+    assert {key: labels[f"eugo.dev/{key}"] for key in ("gpu-model", "gpu-count", "sm-percent")} == {
+        "gpu-model": "H100",
+        "gpu-count": "1",
+        "sm-percent": "25",
+    }
+    assert labels["eugo.dev/effective-gpus"] == "0.25"
+    assert labels["eugo.dev/profile"] == "nb-gpu-h100"
+    assert labels["eugo.dev/queue"] == "default"
+    assert pod["spec"]["schedulerName"] == "default-scheduler"
+    assert pod["spec"]["priorityClassName"] == "eugo-default"
+    assert pod["spec"]["resourceClaims"][0]["name"] == "gpu"
+    resources = pod["spec"]["containers"][0]["resources"]
+    assert resources["claims"] == [{"name": "gpu"}]
+    assert resources["limits"] == {"cpu": "8", "memory": "64Gi"} or resources["limits"] == {
+        "cpu": "8",
+        "memory": str(64 * 2**30),
+    }
+    (claim,) = hub.objects("resourceclaims", user)
+    (device,) = claim["status"]["allocation"]["devices"]["results"]
+    assert device["consumedCapacity"]["cores"] == "25"
+    assert device["consumedCapacity"]["memory"] == "20Gi"
+    environment = hub.run_inside(user, "env")
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-" in environment
+    assert "CUDA_DEVICE_SM_LIMIT_0=25" in environment
+
+
+def test_four_quarters_share_one_gpu_and_a_fifth_takes_the_next(hub):
+    users = [hub.new_user() for _ in range(5)]
+    try:
+        for name in users:
+            hub.start(name, profile="nb-gpu-l40s", sm_percent=25)
+        for name in users:
+            hub.until_ready(name)
+        devices = [
+            hub.objects("resourceclaims", name)[0]["status"]["allocation"]["devices"]["results"][0][
+                "device"
+            ]
+            for name in users
+        ]
+        assert sorted(devices.count(device) for device in set(devices)) == [1, 4]
+    finally:
+        for name in users:
+            hub.stop(name)
+    for name in users:
+        hub.until(
+            lambda name=name: not hub.objects("pods,resourceclaims", name), "something is left"
+        )
+
+
+def test_the_workspace_is_not_root_and_holds_no_token(hub, user):
+    hub.start(user, profile="nb-cpu-2")
+    hub.until_ready(user)
+    assert hub.run_inside(user, "sh", "-c", "ls /var/run/secrets 2>&1 || true").count("token") == 0
+    status = hub.run_inside(user, "cat", "/proc/self/status")
+    assert "NoNewPrivs:\t1" in status
+    assert "CapBnd:\t0000000000000000" in status
+    assert "CapEff:\t0000000000000000" in status
+
+
+def test_a_file_is_still_there_after_stop_and_start_and_nothing_else_is_left(hub, user):
+    hub.start(user, profile="nb-cpu-2", volumes=[{"claim": "data", "mount_path": "/data"}])
+    hub.until_ready(user)
+    hub.run_inside(
+        user, "sh", "-c", "echo kept > /home/user/a; echo too > /data/b; echo no > /tmp/eugo-c"
+    )
+    hub.stop(user)
+    hub.until(lambda: not hub.objects("pods,resourceclaims", user), "something is left")
+    hub.start(user, profile="nb-cpu-2", volumes=[{"claim": "data", "mount_path": "/data"}])
+    hub.until_ready(user)
+    assert hub.run_inside(user, "cat", "/home/user/a", "/data/b").split() == ["kept", "too"]
+    assert "No such" in hub.run_inside(user, "sh", "-c", "cat /tmp/eugo-c 2>&1 || true")
+
+
+def test_cpu_and_memory_can_be_chosen(hub, user):
+    hub.start(user, profile="nb-cpu-2", cpu="500m", memory="1Gi")
+    hub.until_ready(user)
+    (pod,) = hub.objects("pods", user)
+    limits = pod["spec"]["containers"][0]["resources"]["limits"]
+    assert limits["cpu"] == "500m"
+    assert limits["memory"] in {"1Gi", str(2**30)}
+
+
+def test_a_named_workspace_has_a_display_name_and_a_pod_of_its_own(hub, user):
+    body = {"display_name": "My <b>first</b>", "user_options": {"profile": "nb-cpu-2"}}
+    hub.ask("POST", f"/users/{user}/servers/first", body)
+    hub.until_ready(user, "first")
+    assert hub.server(user, "first")["display_name"] == "My <b>first</b>"
+    (pod,) = hub.objects("pods", user)
+    assert pod["metadata"]["labels"]["eugo.dev/workspace"] == "first"
+    hub.ask("DELETE", f"/users/{user}/servers/first", {"remove": True})
+
+
+REFUSED = {
+    "unknown word": ({"color": "red"}, 400, "unknown-option"),
+    "true for a count": ({"gpu_count": True}, 400, "malformed"),
+    "text for a percent": ({"sm_percent": "25"}, 400, "malformed"),
+    "no such profile": ({"profile": "nb-gpu-h200"}, 400, "profile-unknown"),
+    "0 percent": ({"profile": "nb-gpu-h100", "sm_percent": 0}, 400, "sm-percent-out-of-bounds"),
+    "101 percent": ({"profile": "nb-gpu-h100", "sm_percent": 101}, 400, "sm-percent-out-of-bounds"),
+    "half a T4": ({"profile": "gpu-t4-1x", "sm_percent": 50}, 400, "sm-percent-not-divisible"),
+    "too many": ({"profile": "nb-gpu-h100", "gpu_count": 5}, 400, "gpu-count-out-of-bounds"),
+    "three of two": ({"profile": "nb-gpu-h100", "gpu_count": 3}, 409, "gpu-count-absent"),
+    "other image": ({"image": "registry.example/other:1"}, 403, "image-not-allowed"),
+    "root": ({"root_shell": True}, 403, "root-not-allowed"),
+    "other project": ({"project": "vision"}, 403, "project-unknown"),
+    "other queue": ({"queue": "research-high"}, 403, "queue-unknown"),
+    "system folder": (
+        {"volumes": [{"claim": "a", "mount_path": "/etc"}]}, 400, "mount-path-unsafe",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "status", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_refusal_is_an_answer_with_its_reason_and_leaves_nothing(hub, words, status, reason):
+    user = hub.new_user()
+    answer = hub.start(user, "first", **words)
+    assert answer.status == status
+    assert answer.message.endswith(f"[{reason}]")
+    assert hub.server(user, "first") == {}, "a refused start leaves no server row"
+    assert hub.objects("pods,pvc,resourceclaims", user) == []
+
+
+def test_twenty_refusals_in_a_row_leave_the_hub_alive(hub, user):
+    before = hub.demo.ask("/info")
+    for _ in range(20):
+        assert hub.start(user, profile="nope").status == 400
+    assert hub.demo.ask("/info") == before
+    hub.start(user, profile="nb-cpu-2")
+    hub.until_ready(user)
+
+
+def test_an_image_that_the_catalog_allows_and_nobody_has_fails_with_its_cause(hub, user):
+    """The allowlist of the cluster says no: the answer is Kubernetes' own sentence."""
+    hub.kubectl("patch", "configmap", "eugo-images", "-n", "eugo", "--type=merge", "-p",
+                json.dumps({"data": {"images": "registry.example/nothing:1"}}))  # fmt: skip
+    try:
+        hub.until(
+            lambda: hub.start(user, profile="nb-cpu-2").message.endswith("[cluster-refused]"),
+            "the policy does not refuse",
+        )
+        answer = hub.start(user, profile="nb-cpu-2")
+        assert "base-notebook" in answer.message
+        assert hub.objects("pods", user) == []
+    finally:
+        images = "registry.example/eugo/base-notebook:2026.11"
+        hub.kubectl("patch", "configmap", "eugo-images", "-n", "eugo", "--type=merge", "-p",
+                    json.dumps({"data": {"images": images}}))  # fmt: skip
+    hub.until(lambda: hub.start(user, profile="nb-cpu-2").status in {201, 202}, "still refused")
