@@ -312,8 +312,6 @@ def _duplicate_keys(
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue  # no key of ours; making the content refuses it with its line
-            if not isinstance(key, yaml.ScalarNode):
-                continue  # refused when the content is made
             here = (*location, key.value)
             if key.value in seen:
                 yield here, "the key stands here twice"
