@@ -58,4 +58,8 @@ def failed(failure: Failure) -> SpawnException:
 
 
 def _answer(reason: str, sentence: str, status: int) -> SpawnException:
-    return SpawnException(f"{sentence} [{reason}]", reason=str(reason), status_code=status)
+    message = f"{sentence} [{reason}]"
+    answer = SpawnException(message, reason=str(reason), status_code=status)
+    # What the hub's own pages and the progress stream show of an exception.
+    answer.jupyterhub_message = message
+    return answer

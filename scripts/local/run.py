@@ -40,6 +40,11 @@ HUB_GRACE_SECONDS = 20.0
 """The hub waits for the Pods it stops, and their grace period is theirs."""
 
 
+ECHO_SECONDS = 1.0
+"""A second signal within this time is the first one's echo: timeout(1), for instance, signals its
+child and then the child's process group. Later, it is an impatient user."""
+
+
 class Stopped(Exception):
     """The user asked for the end."""
 
@@ -54,6 +59,7 @@ class Run:
     children: list[processes.Child] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked_at: float | None = None
     _readers: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def until_stopped(self) -> None:
@@ -77,9 +83,12 @@ class Run:
             await self._end()
 
     def _asked_to_stop(self) -> None:
-        if self.stop.is_set():
+        now = asyncio.get_running_loop().time()
+        if self._asked_at is None:
+            self._asked_at = now
+            self.stop.set()
+        elif now - self._asked_at > ECHO_SECONDS:
             self.hurry.set()
-        self.stop.set()
 
     async def _start(self) -> None:
         port = ports.claim(self.options.port)
@@ -228,9 +237,14 @@ async def _repeat(child: processes.Child, *, until: asyncio.Event) -> None:
 
 def _trouble(child: processes.Child, what: str) -> Trouble:
     end = processes.tail(child.log)
-    words = f" Its last words:\n{end}\n" if end else ""
+    if not end:  # the cluster: it has a log for each part, and speaks to the terminal itself
+        return Trouble(
+            problem=f"{child.name} {what}.",
+            remedy=f"Its own words stand above, and its parts' logs in {child.log}.",
+        )
     return Trouble(
-        problem=f"{child.name} {what}.{words}", remedy=f"All of them stand in {child.log}."
+        problem=f"{child.name} {what}. Its last words:\n{end}\n",
+        remedy=f"All of them stand in {child.log}.",
     )
 
 
