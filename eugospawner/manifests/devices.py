@@ -95,6 +95,8 @@ def _used(claims: Iterable[Json], models: Mapping[str, GpuModel]) -> dict[_Ident
         if not allocation.is_allocated(claim):
             continue
         for result in claim["status"]["allocation"]["devices"]["results"]:
+            if result.get("adminAccess"):
+                continue  # looks at what others have, and takes nothing
             identity = (result["driver"], result["pool"], result["device"])
             model = capacities.get(result["driver"])
             used[identity] += (
