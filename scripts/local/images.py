@@ -10,20 +10,24 @@ then says so with a genuine ImagePullBackOff.
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 HOME = "/home/user"
 """Where the home volume is mounted (catalog.yaml, `defaults.storage.home_path`)."""
 
 # Pods have no network namespace here: each must keep to the address that it was given.
 _SERVE_JUPYTERLAB = ["sh", "-c", 'exec jupyterhub-singleuser --ip="$POD_IP" "$@"', "singleuser"]
+
+_LINKS = 40
+"""How many links the kernel follows (path_resolution(7)); more are a circle."""
 
 
 def references(catalog: Path, *, kind: str | None = None) -> tuple[str, ...]:
@@ -49,6 +53,25 @@ def environment_image(venv: Path) -> dict[str, Any]:
         "path": [str(venv / "bin")],
         "env": {"HOME": HOME, "SHELL": "/bin/bash"},
         "workingDir": HOME,
-        # Shebangs and kernels name these folders, and either may lie below a closed home.
-        "show": sorted({str(venv), sys.base_prefix, sys.base_exec_prefix} - {"/usr"}),
+        # Shebangs and kernels name these folders, and any may lie below a closed home.
+        "show": [str(folder) for folder in environment_folders(venv)],
     }
+
+
+def environment_folders(venv: Path) -> tuple[Path, ...]:
+    """
+    Return all folders without which *venv* does not run, none inside another.
+
+    Beside itself and the interpreter's prefix these are the folders through which the links to
+    the interpreter lead: `~/bin/python3` may point at a Python that lies elsewhere.
+    """
+    needed = {venv, Path(sys.base_prefix), Path(sys.base_exec_prefix)}
+    link = venv / "bin" / "python"
+    for _ in range(_LINKS):
+        needed.add(link.parent)
+        if not link.is_symlink():
+            break
+        # The folder resolved first: only then may `..` be taken away by its letters.
+        link = Path(os.path.normpath(link.parent.resolve() / link.readlink()))
+    own = {folder for folder in needed if not folder.is_relative_to("/usr")}
+    return tuple(sorted(one for one in own if not own.intersection(one.parents)))

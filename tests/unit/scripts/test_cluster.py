@@ -87,6 +87,30 @@ def test_an_image_serves_on_the_pods_own_address_and_shows_its_environment():
     assert image["env"]["HOME"] == image["workingDir"] == "/home/user"
 
 
+def test_folders_through_which_the_interpreters_links_lead_are_shown_too(tmp_path):
+    venv, links, python = (
+        tmp_path / ".venv",
+        tmp_path / "links",
+        tmp_path / "opt" / "bin" / "python3",
+    )
+    for folder in (venv / "bin", links, python.parent):
+        folder.mkdir(parents=True)
+    python.touch()
+    (links / "python3").symlink_to("../opt/bin/python3")
+    (venv / "bin" / "python3").symlink_to(links / "python3")
+    (venv / "bin" / "python").symlink_to("python3")
+    shown = images.environment_folders(venv)
+    assert {venv, links} <= set(shown)
+    assert any(python.resolve().is_relative_to(folder.resolve()) for folder in shown)
+    assert venv / "bin" not in shown  # it is inside another
+
+
+def test_links_in_a_circle_end(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to("python")
+    assert tmp_path in images.environment_folders(tmp_path)
+
+
 def test_the_users_own_kubectl_serves_the_users_own_cluster(tmp_path, monkeypatch):
     (tmp_path / "kubectl").write_text("#!/bin/sh\n")
     (tmp_path / "kubectl").chmod(0o755)
