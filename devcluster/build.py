@@ -43,6 +43,9 @@ _STRIPPED = "-s -w"
 _LDFLAGS = "ldflags"
 """A file of the module with one linker flag a line; without it only `_STRIPPED`."""
 
+_GCFLAGS = "gcflags"
+"""A file of the module with the compiler's flags, if it wants any."""
+
 _NOT_COMPILED = ("_test.go", ".md")
 
 _STALE_SECONDS = 30 * 24 * 3600
@@ -72,10 +75,17 @@ class Source:
             return " ".join((self.folder / _LDFLAGS).read_text("utf-8").split())
         return _STRIPPED
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Flags of `go list` and `go build`, which must be the same to find what is compiled."""
+        with contextlib.suppress(FileNotFoundError):
+            return (*FLAGS, f"-gcflags={(self.folder / _GCFLAGS).read_text('utf-8').strip()}")
+        return FLAGS
+
     def key(self) -> str:
         """Return a digest of everything that makes the program what it is."""
         digest = hashlib.sha256()
-        flags = (*FLAGS, self.linker_flags, platform.system(), platform.machine())
+        flags = (*self.flags, self.linker_flags, platform.system(), platform.machine())
         digest.update("\0".join(flags).encode())
         for path in sorted(self.folder.rglob("*")):
             relative = path.relative_to(self.folder)
@@ -245,7 +255,7 @@ def _compile(source: Source, target: Path, *, go: Toolchain, caches: GoCache) ->
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with Progress(f"fetching modules of {source.name}", total=0) as progress:
         listed = _go(
-            go, "list", *FLAGS, "-deps", "-f={{.Stale}}", ".",
+            go, "list", *source.flags, "-deps", "-f={{.Stale}}", ".",
             source=source, variables=variables, progress=progress, counted="go: downloading",
         )  # fmt: skip
     stale = listed.count("true")
@@ -254,7 +264,7 @@ def _compile(source: Source, target: Path, *, go: Toolchain, caches: GoCache) ->
             f"compiling {source.name}", total=len(listed), done=len(listed) - stale
         ) as progress:
             _go(
-                go, "build", *FLAGS, "-v", f"-ldflags={source.linker_flags}", f"-o={draft}", ".",
+                go, "build", *source.flags, "-v", f"-ldflags={source.linker_flags}", f"-o={draft}", ".",
                 source=source, variables=variables, progress=progress, counted="",
             )  # fmt: skip
         draft.replace(target)

@@ -50,8 +50,10 @@ It refuses to advertise a loopback address and looks for a default route otherwi
 the advertisement, because nothing here serves Service addresses.
 """
 
-_MANY_REQUESTS = ("--kube-api-qps=200", "--kube-api-burst=400")
-"""Client-go's default of 20 per second is meant for a shared API server."""
+_MANY_REQUESTS = ("--kube-api-qps=1000", "--kube-api-burst=2000")
+"""
+Without limits that are meant for an API server of many: 500 Pods at once take 4 s instead of 8.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,7 +186,7 @@ class StorageClass(_Part):
 class NodeGroup(_Part):
     """Nodes without machines: kept Ready, Pods on them are said to run and do nothing."""
 
-    prefix: Name
+    prefix: Annotated[str, Field(pattern=r"^[a-z0-9][-a-z0-9.]*$", max_length=58)]
     """Their names are PREFIX0, PREFIX1, …"""
 
     count: int = Field(default=1, ge=1, le=5000)
