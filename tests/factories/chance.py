@@ -20,7 +20,17 @@ _T = TypeVar("_T")
 
 IMAGES = [image.reference for image in a_catalog().images.values()]
 KEYS = ["data", "more", "old", "a-1", "No", "", "../x", "x" * 41]
-PATHS = ["/mnt/a", "/mnt/ab", "/mnt/a/b", "/etcetera", "/etc/x", "/home", "relative", "/a/../b", "/a/"]
+PATHS = [
+    "/mnt/a",
+    "/mnt/ab",
+    "/mnt/a/b",
+    "/etcetera",
+    "/etc/x",
+    "/home",
+    "relative",
+    "/a/../b",
+    "/a/",
+]
 
 
 def chance(seed: int) -> Random:

@@ -14,7 +14,22 @@ ROWS = [
 
 
 def test_the_table_lists_what_the_first_issue_delivers() -> None:
-    promised = ["F1", "F19", "F25", "F26", "F40", "F42", "F43", "F46", "F48", "F49", "F51", "F53", "F54", "F56"]
+    promised = [
+        "F1",
+        "F19",
+        "F25",
+        "F26",
+        "F40",
+        "F42",
+        "F43",
+        "F46",
+        "F48",
+        "F49",
+        "F51",
+        "F53",
+        "F54",
+        "F56",
+    ]
     assert [row[0] for row in ROWS] == promised
 
 
