@@ -34,11 +34,19 @@ class Tiers:
         self._seconds: dict[str, float] = defaultdict(float)
         self._tests: dict[str, set[str]] = defaultdict(set)
 
+    def pytest_addoption(self, parser: pytest.Parser) -> None:
+        """Add the option that lets the slow tests run."""
+        parser.addoption("--nightly", action="store_true", help="run the slow tests, too")
+
     @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
         """Put the tiers in order, after pytest-randomly has mixed the tests, and skip some."""
         items.sort(key=lambda item: rank(item.nodeid))
         for item in items:
+            if item.get_closest_marker("nightly") and not config.getoption("--nightly"):
+                item.add_marker(pytest.mark.skip(reason="slow: scripts/test --nightly runs it"))
             reason = self._unavailable.get(tier(item.nodeid))
             if reason is not None:
                 item.add_marker(pytest.mark.skip(reason=reason))

@@ -1,6 +1,13 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from scripts.local import chromium, tiers
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_cheap_tiers_come_first():
@@ -14,6 +21,50 @@ def test_cheap_tiers_come_first():
     ]
     order = [tiers.tier(nodeid) for nodeid in sorted(mixed, key=tiers.rank)]
     assert order == ["house", "unit", "contract", "integration", "browser", "other"]
+
+
+SUITE = """
+import pytest
+
+@pytest.mark.nightly
+def test_slow(): pass
+
+def test_quick(): pass
+"""
+
+
+def outcome(folder, *options, unavailable):
+    """Return what a small suite's run with the plugin says."""
+    (folder / "tests" / "browser").mkdir(parents=True)
+    (folder / "tests" / "browser" / "test_it.py").write_text(SUITE)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = nightly: slow\n")
+    code = (
+        "import sys, pytest; from scripts.local.tiers import Tiers; "
+        f"sys.exit(pytest.main(['-ra', *{list(options)!r}], plugins=[Tiers({unavailable!r})]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout
+
+
+def test_slow_tests_run_only_when_asked_for(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert "1 passed, 1 skipped" in outcome(tmp_path / "a", unavailable={})
+    assert "2 passed" in outcome(tmp_path / "b", "--nightly", unavailable={})
+
+
+def test_a_tier_that_cannot_run_is_named_with_the_command_and_the_summary_stays_last(tmp_path):
+    said = outcome(tmp_path, unavailable={"browser": "enable it with: get-one"}).splitlines()
+    (line,) = [line for line in said if line.startswith("browser ")]
+    assert line.endswith("NOT RUN: enable it with: get-one")
+    assert "2 skipped" in said[-1]
 
 
 @pytest.mark.parametrize(
