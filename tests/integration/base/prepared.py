@@ -111,6 +111,10 @@ def prepare(namespace: str, *, folder: Path, kubectl: Kubectl, admin: Caller) ->
     prepared = Prepared(namespace=namespace, admin=admin, hub=admin.with_token(token))
     try:
         put_in_force(prepared)
+        until(
+            lambda: prepared.hub.get("/api/v1/nodes").status == HTTPStatus.OK,
+            "the hub's ClusterRole is not in force",
+        )
     except BaseException:
         remove(prepared)
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.integration.base.caller import STRATEGIC_PATCH
 from tests.integration.base.judged import assert_admitted, assert_refused
 from tests.integration.base.pods import OTHER_IMAGE, a_container, a_workspace
+from tests.integration.base.prepared import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,6 +101,7 @@ def test_a_hub_of_another_namespace_is_not_the_hub(
     }
     bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{base.namespace}/rolebindings"
     assert_admitted(base.admin.create(bindings, bind))
+    until(lambda: own_base.hub.get(pod).status == HTTPStatus.OK, "the binding is not in force")
     answer = own_base.hub.patch(pod, labels(**{"eugo.dev/queue": "high"}))
     base.admin.delete(f"{bindings}/foreign-hub")
     assert_refused(answer, policy=POLICY, saying="eugo.dev/queue")
