@@ -20,7 +20,9 @@ import yaml
 
 from devcluster import build, inventory
 from scripts.local import images
+from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import ROOT, Cluster, Kubectl, kubectl_of, running
+from tests.integration.hub.hubs import Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -70,6 +72,16 @@ def kubeconfig(cluster: Cluster | None) -> Path:
 def kubectl(kubeconfig: Path) -> Kubectl:
     """The compiled kubectl as the cluster's admin."""
     return kubectl_of(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def hub(
+    kubeconfig: Path, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hub]:
+    """One hub, the demo's, for all tests that do not break it."""
+    data = tmp_path_factory.mktemp("hub") / "demo"
+    with demos.started("--kubeconfig", kubeconfig, data=data, cwd=data.parent) as started:
+        yield Hub(started, kubectl)
 
 
 @pytest.fixture
