@@ -33,6 +33,8 @@ __all__ = ["Kubectl"]
 
 _USES_CLUSTER = {"cluster", "embedded", "kubeconfig"}
 _ACCOUNT_SECONDS = 30
+_FREE_SECONDS = 90
+"""A Pod's grace period of 30 s, and a busy machine."""
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -82,6 +84,15 @@ def hub(
     data = tmp_path_factory.mktemp("hub") / "demo"
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=data.parent) as started:
         yield Hub(started, kubectl)
+
+
+@pytest.fixture
+def free_gpus(kubectl: Kubectl) -> None:
+    """Every GPU of the cluster is free: what tests before this one held is gone."""
+    deadline = time.monotonic() + _FREE_SECONDS
+    while '"allocation"' in kubectl("get", "resourceclaims", "-A", "-o", "json").stdout:
+        assert time.monotonic() < deadline, "a GPU is still held"
+        time.sleep(0.2)
 
 
 @pytest.fixture

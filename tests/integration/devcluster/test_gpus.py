@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.devcluster.pods import Json
 
 # One test at a time has the GPUs: each counts on finding them free.
-pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("embedded")]
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("embedded", "free_gpus")]
 
 H100 = "NVIDIA H100 80GB HBM3"
 L40S = "NVIDIA L40S"

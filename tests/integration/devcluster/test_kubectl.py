@@ -124,4 +124,6 @@ def test_debug_adds_an_ephemeral_container(place: Place) -> None:
         "debug", "p", "--image=registry.example/eugo/sh:1", "--container=look", "--profile=general",
         "--", "sh", "-c", "echo looking",
     )  # fmt: skip
-    eventually(lambda: "looking" in place.run("logs", "p", "-c", "look"), "its log")
+    state = "{.status.ephemeralContainerStatuses[0].state.terminated.reason}"
+    place.wait("pod/p", f"jsonpath={state}=Completed")
+    assert place.run("logs", "p", "-c", "look") == "looking\n"

@@ -29,6 +29,7 @@ def hub_pid(demo) -> int:
     pytest.fail("no hub")
 
 
+@pytest.mark.usefixtures("free_gpus")
 def test_a_pod_that_waits_when_the_hub_is_killed_is_adopted_after_the_restart(
     kubeconfig, kubectl, tmp_path
 ):

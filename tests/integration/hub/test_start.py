@@ -45,6 +45,7 @@ def test_a_quarter_of_an_h100_is_what_pod_claim_and_process_show(hub, user):
     assert "CUDA_DEVICE_SM_LIMIT_0=25" in environment
 
 
+@pytest.mark.usefixtures("free_gpus")
 def test_four_quarters_share_one_gpu_and_a_fifth_takes_the_next(hub):
     users = [hub.new_user() for _ in range(5)]
     try:
