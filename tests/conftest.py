@@ -83,7 +83,9 @@ def hub(
     """One hub, the demo's, for all tests that do not break it."""
     data = tmp_path_factory.mktemp("hub") / "demo"
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=data.parent) as started:
-        yield Hub(started, kubectl)
+        made = Hub(started, kubectl)
+        made.until_gpus_are_known()
+        yield made
 
 
 @pytest.fixture
