@@ -85,23 +85,6 @@ class Hub:
             )
             time.sleep(0.1)
 
-    def until_gpus_are_known(self) -> None:
-        """
-        Return once the hub sees the cluster's GPUs.
-
-        On a new cluster the API server takes a moment to let it: until then capacity is unknown,
-        and what can never fit is left to the scheduler.
-        """
-        user = self.new_user()
-
-        def known() -> bool:
-            answer = self.start(user, profile="nb-gpu-h100", gpu_count=3)
-            if answer.status < 400:
-                self.stop(user)
-            return answer.status == 409
-
-        self.until(known, "the hub does not see the GPUs")
-
     def until_ready(self, user: str, server: str = "") -> None:
         """Return once the workspace runs."""
         self.until(lambda: self.server(user, server).get("ready"), f"{user} does not start")
