@@ -9,6 +9,7 @@ pages of each component, and the kubelet's configuration v1beta1.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,16 @@ class Plan:
     def runtime_endpoint(self) -> str:
         """Where the kubelet finds its container runtime."""
         return self.foreign_runtime or f"unix://{node.KUBELET_ROOT}/runtime.sock"
+
+    @property
+    def runtime_state(self) -> str:
+        """
+        Folder of the runtime's state, below the kubelet's.
+
+        Its name is the cluster's own: the runtime names cgroups after its path, and cgroups are the
+        machine's, while the path above it is the same in every enclosure.
+        """
+        return f"runtime-{hashlib.sha256(bytes(self.layout.root)).hexdigest()[:8]}"
 
     @property
     def cdi(self) -> str:
@@ -205,7 +216,7 @@ def runtime(plan: Plan) -> Program:
         command=(
             str(plan.runtime),
             f"--socket={node.KUBELET_ROOT}/runtime.sock",
-            f"--state={node.KUBELET_ROOT}/runtime",
+            f"--state={node.KUBELET_ROOT}/{plan.runtime_state}",
             f"--images={plan.layout.config / 'images.yaml'}",
             f"--cdi={plan.cdi}",
             f"--network={plan.addresses.pod_network}",
