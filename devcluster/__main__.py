@@ -168,7 +168,7 @@ def _add_keep_build(parser: argparse.ArgumentParser) -> None:
         "--keep-build",
         action="store_true",
         default=os.environ.get("EUGO_KEEP_BUILD", "") not in {"", "0"},
-        help="keep the compiler's caches (some 4 GB) for the next change of the sources",
+        help="keep the compiler's caches (some 3.5 GB) for the next change of the sources",
     )
 
 

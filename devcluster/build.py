@@ -6,7 +6,7 @@ program, the flags, the platform. So each clone and branch with the same sources
 changed line is a new key. A finished program appears in one step; two builds at once cannot
 collide, the second waits for the first and says so.
 
-The compiler's own caches (some 4 GB) lie beside them until the build has succeeded, which makes a
+The compiler's own caches (some 3.5 GB) lie beside them until the build has succeeded, which makes a
 build that was broken off resumable, and are removed then, unless told to keep them. Everything that
 the environment says about where modules come from is respected (GOPROXY and its kin); nothing else
 of it can change the program. The flags are explained in docs/decisions/0002-building-kubernetes.md.
@@ -122,12 +122,12 @@ SOURCES: Final = (
     Source(
         name="kube",
         folder=_HERE / "kubernetes",
-        cost=Cost(disk_bytes=4_200_000_000, cpu_seconds=600),
+        cost=Cost(disk_bytes=3_500_000_000, cpu_seconds=480),
     ),
     Source(
         name="runtime",
         folder=_HERE / "runtime",
-        cost=Cost(disk_bytes=600_000_000, cpu_seconds=60),
+        cost=Cost(disk_bytes=300_000_000, cpu_seconds=40),
     ),
 )
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from .inventory import amount
+from . import mig
+from .quantities import amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,57 +32,12 @@ NVIDIA_DRIVER: Final = "gpu.nvidia.com"
 MIG_CLASS: Final = "mig.nvidia.com"
 
 _MIB = 2**20
-_SLICES = 8
-"""Memory slices of a GPU with MIG; it has 7 compute slices."""
-
 _BRAND = "Nvidia"
 _VERSIONS = {"driverVersion": {"version": "570.172.8"}, "cudaDriverVersion": {"version": "12.8.0"}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """A size of MIG partition, and where on the GPU it may lie."""
-
-    number: int
-    """NVIDIA's id of the profile."""
-
-    compute: int
-    """Compute slices, of 7."""
-
-    memory: int
-    """Memory slices, of 8."""
-
-    media: bool = False
-    """Whether it takes the GPU's one JPEG and optical-flow engine (`+me`)."""
-
-    starts: tuple[int, ...]
-    """Memory slices at which it may begin."""
-
-    memory_mib: int
-    """Of a GPU with `_MEMORY_MIB`; others in proportion."""
-
-    decoders: int = 0
-
-
-_MEMORY_MIB = 40448
 _MULTIPROCESSORS = 14
 """Of one compute slice of an A100."""
-
-_PROFILES: Final = (
-    # `nvidia-smi mig -lgip` and -lgipp on an A100 40 GB.
-    Profile(number=19, compute=1, memory=1, starts=(0, 1, 2, 3, 4, 5, 6), memory_mib=4864),
-    Profile(
-        number=20, compute=1, memory=1, media=True, starts=(0, 1, 2, 3, 4, 5, 6), memory_mib=4864,
-        decoders=1,
-    ),
-    Profile(number=15, compute=1, memory=2, starts=(0, 2, 4, 6), memory_mib=9856, decoders=1),
-    Profile(number=14, compute=2, memory=2, starts=(0, 2, 4), memory_mib=9984, decoders=1),
-    Profile(number=9, compute=3, memory=4, starts=(0, 4), memory_mib=20096, decoders=2),
-    Profile(number=5, compute=4, memory=4, starts=(0,), memory_mib=20096, decoders=2),
-    Profile(
-        number=0, compute=7, memory=8, media=True, starts=(0,), memory_mib=_MEMORY_MIB, decoders=5
-    ),
-)  # fmt: skip
 
 
 def drivers(inventory: Inventory) -> list[dict[str, Any]]:
@@ -133,27 +88,6 @@ def published(gpus: Iterable[Gpu], *, identify: Identify) -> list[dict[str, Any]
     if whole:
         found.append({"name": NVIDIA_DRIVER, "sharedCounters": counters, "devices": whole})
     return found
-
-
-def profile(gpu: Gpu, words: str) -> Profile:
-    """
-    Return what *words*, such as `2g.10gb`, mean on *gpu*.
-
-    Raises:
-        ValueError: Nothing; says what is known.
-    """
-    known = {_profile_name(gpu, candidate): candidate for candidate in _PROFILES}
-    if words not in known:
-        message = f"{gpu.product} has no MIG profile '{words}'; it has {', '.join(known)}"
-        raise ValueError(message)
-    return known[words]
-
-
-def _profile_name(gpu: Gpu, profile: Profile) -> str:
-    # Named after whole gigabytes: an eighth of 39.5 GiB is called 5gb.
-    one = round(amount(gpu.memory) / 2**30 / _SLICES)
-    extra = "+me" if profile.media and profile.compute < 7 else ""  # noqa: PLR2004  # a whole GPU has it anyway
-    return f"{profile.compute}g.{one * profile.memory}gb{extra}"
 
 
 def _verbatim(driver: Driver) -> dict[str, Any]:
@@ -207,7 +141,6 @@ def _exclusive(gpu: Gpu, *, index: int, name: str) -> dict[str, Any]:
 
 def _partitionable(gpu: Gpu, *, index: int, name: str) -> Iterator[dict[str, Any]]:
     """Yield the GPU as a whole, and each of its partitions at each place."""
-    whole = profile_of_all()
     yield {
         "name": f"gpu-{index}",
         "attributes": {
@@ -215,10 +148,10 @@ def _partitionable(gpu: Gpu, *, index: int, name: str) -> Iterator[dict[str, Any
             "uuid": {"string": name},
             **_nvidia_attributes(gpu, index=index),
         },
-        **_consumption(gpu, whole, index=index, start=0),
+        **_consumption(gpu, mig.WHOLE, index=index, start=0),
     }
     for words in gpu.mig:
-        size = profile(gpu, words)
+        size = mig.profile(words, memory=gpu.memory)
         label = re.sub(r"[.]", "", words).replace("+", "-")
         for start in size.starts:
             yield {
@@ -231,11 +164,6 @@ def _partitionable(gpu: Gpu, *, index: int, name: str) -> Iterator[dict[str, Any
                 },
                 **_consumption(gpu, size, index=index, start=start),
             }
-
-
-def profile_of_all() -> Profile:
-    """Return the profile that takes the whole GPU."""
-    return _PROFILES[-1]
 
 
 def _nvidia_attributes(gpu: Gpu, *, index: int) -> dict[str, Any]:
@@ -251,14 +179,14 @@ def _nvidia_attributes(gpu: Gpu, *, index: int) -> dict[str, Any]:
 
 
 def _counter_set(gpu: Gpu, *, index: int) -> dict[str, Any]:
-    counters = _counters(gpu, profile_of_all(), start=0)
+    counters = _counters(gpu, mig.WHOLE, start=0)
     return {
         "name": f"gpu-{index}-counter-set",
         "counters": {name: {"value": value} for name, value in counters.items()},
     }
 
 
-def _consumption(gpu: Gpu, size: Profile, *, index: int, start: int) -> dict[str, Any]:
+def _consumption(gpu: Gpu, size: mig.Profile, *, index: int, start: int) -> dict[str, Any]:
     """Return what a partition has, and what it takes from the GPU."""
     counters = _counters(gpu, size, start=start)
     return {
@@ -276,10 +204,10 @@ def _consumption(gpu: Gpu, size: Profile, *, index: int, start: int) -> dict[str
     }
 
 
-def _counters(gpu: Gpu, size: Profile, *, start: int) -> dict[str, str]:
+def _counters(gpu: Gpu, size: mig.Profile, *, start: int) -> dict[str, str]:
     total = int(amount(gpu.memory)) // _MIB
     return {
-        "memory": f"{size.memory_mib * total // _MEMORY_MIB}Mi",
+        "memory": f"{size.memory_mib * total // mig.MEMORY_MIB}Mi",
         "multiprocessors": str(_MULTIPROCESSORS * size.compute),
         "copy-engines": str(size.compute),
         "decoders": str(size.decoders),

@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .inventory import amount
+from .quantities import amount
 
 if TYPE_CHECKING:
     from .inventory import Node

@@ -12,8 +12,6 @@ that the product's sample catalog speaks of.
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -21,29 +19,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from . import mig as partitions
 from .errors import ExitCode, Trouble
+from .quantities import amount
 
 DEFAULT = Path(__file__).with_name("inventory.yaml")
-
-_SUFFIXES: dict[str, Decimal | int] = {
-    "": 1, "m": Decimal("0.001"), "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15,
-    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50,
-}  # fmt: skip
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-zA-Z]*)")
-
-
-def amount(quantity: str) -> Decimal:
-    """
-    Return the number that a Kubernetes quantity such as `80Gi` or `500m` means.
-
-    Raises:
-        ValueError: It is none; signs and exponents are not accepted, nobody needs them here.
-    """
-    match = _QUANTITY.fullmatch(quantity)
-    if match is None or match[2] not in _SUFFIXES:
-        message = f"'{quantity}' is no quantity; write for instance 4, 500m, 16Gi"
-        raise ValueError(message)
-    return Decimal(match[1]) * _SUFFIXES[match[2]]
 
 
 def _positive(quantity: str) -> str:
@@ -101,6 +81,8 @@ class Gpu(_Part):
         if self.shares and self.mig:
             message = "a GPU with mig profiles is cut, not shared: add 'shares: false'"
             raise ValueError(message)
+        for words in self.mig:
+            partitions.profile(words, memory=self.memory)
         return self
 
 

@@ -32,6 +32,7 @@ KUBELET_ROOT = "/var/lib/kubelet"
 """Also where programs in the enclosure find it; parts of it are fixed in the kubelet's code."""
 
 _OPEN_SECONDS = 20.0
+_CONTAINER_SIGNS = (".dockerenv", "run/.containerenv")
 _NO_PIPE = "started without a pipe"
 
 SYSCTLS = {
@@ -203,7 +204,7 @@ def _standard_input(process: asyncio.subprocess.Process) -> asyncio.StreamWriter
     return process.stdin
 
 
-def refusal(why: str, *, user: bool, proc: Path = Path("/proc/sys")) -> Trouble:
+def refusal(why: str, *, user: bool, machine: Path = Path("/")) -> Trouble:
     """
     Say why there is no enclosure, and what to do.
 
@@ -212,12 +213,12 @@ def refusal(why: str, *, user: bool, proc: Path = Path("/proc/sys")) -> Trouble:
 
         user: Whether a plain user asked, for a user namespace.
 
-        proc: Where the machine's settings are read.
+        machine: Where its settings are read.
     """
 
     def setting(name: str) -> str | None:
         with contextlib.suppress(OSError):
-            return (proc / name).read_text("ascii").strip()
+            return (machine / "proc" / "sys" / name).read_text("ascii").strip()
         return None
 
     problem = f"This machine does not let us make the node's namespaces ({why or 'no reason'})."
@@ -234,7 +235,7 @@ def refusal(why: str, *, user: bool, proc: Path = Path("/proc/sys")) -> Trouble:
         )
     elif setting("user/max_user_namespaces") == "0":
         remedy = "An admin can allow them with `sudo sysctl -w user.max_user_namespaces=16384`."
-    elif Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+    elif any((machine / sign).exists() for sign in _CONTAINER_SIGNS):
         remedy = (
             "We are in a container that forbids it: run it with `--privileged`, or give "
             "scripts/demo an existing cluster with --kubeconfig FILE."
