@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         print(f"devcluster: {trouble}", file=sys.stderr)
         return trouble.exit_code
     except KeyboardInterrupt:
+        print("\ndevcluster: broken off", file=sys.stderr)
         return 130
 
 
@@ -127,7 +128,8 @@ async def _serve(plan: Plan, *, kubeconfig: Path) -> int:
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError, Trouble):
             await starting
-        _say("ending")
+        if told.is_set():
+            _say("ending")
         await running.stop()
         stopping.cancel()
 

@@ -142,9 +142,6 @@ class Image(_Part):
     show: tuple[str, ...] = ()
     """Folders visible at their own paths, even below a closed home."""
 
-    stop_signal: str | None = Field(default=None, pattern=r"^SIG[A-Z0-9]+$")
-    """Signal that asks its process to end; SIGTERM if absent."""
-
 
 class StorageClass(_Part):
     """A way to get PersistentVolumes, all of them folders of the data."""
