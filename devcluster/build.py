@@ -225,6 +225,7 @@ def _compile_missing(
     if caches.is_ours and not keep:
         report("removing the compiler's caches (--keep-build would keep them)")
         remove_tree(cache / "build")
+        remove_tree(cache / "toolchain")
     _remove_stale(cache, keep=set(targets.values()))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.devcluster.places import eventually
-from tests.integration.devcluster.pods import WEB, a_container, a_pod
+from tests.integration.devcluster.pods import WEB, a_container, a_pod, with_volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +87,13 @@ def test_logs_follow_until_the_container_ends(place: Place) -> None:
 
 
 def test_logs_of_the_container_before_are_kept(place: Place) -> None:
-    place.create(a_pod("p", a_container("echo first life; exit 1")))
+    # One restart only: of several lives the kubelet keeps the last.
+    script = "test -e /kept/f && exec sleep 1000; touch /kept/f; echo first life; exit 1"
+    container = with_volume(a_container(script), "/kept")
+    place.create(a_pod("p", container, volumes=[{"name": "data", "emptyDir": {}}]))
     eventually(lambda: place.status_of("p").get("restartCount", 0) >= 1, "a restart")
-    assert "first life" in place.run("logs", "--previous", "p")
+    place.wait("pod/p", "condition=Ready")
+    assert place.run("logs", "--previous", "p") == "first life\n"
 
 
 def test_logs_tail_and_timestamps(place: Place) -> None:
