@@ -107,7 +107,7 @@ def test_the_form_works_without_javascript_and_shows_errors_beside_their_fields(
     name = f"nojs-{uuid4().hex[:8]}"
     sign_in(page, hub, name)
     open_form(page, hub, name)
-    page.locator("input[name=profile][value=nb-gpu-h100]").check()
+    page.locator("input[name=profile][value=nb-gpu-l40s]").check()
     page.fill("#eugo-gpu_count", "3")  # the browser itself lets this pass
     page.click("#eugo-start")
     summary = page.get_by_role("alert")
