@@ -10,6 +10,7 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 """
 
 import os
+import sys
 from pathlib import Path
 
 import eugospawner
@@ -50,5 +51,22 @@ c.EugoSpawner.default_url = "/lab"
 c.EugoSpawner.start_timeout = 600
 c.EugoSpawner.http_timeout = 60
 
-c.JupyterHub.services = []
-c.JupyterHub.load_roles = []
+# Managed services start with the hub and end with it. The environment is theirs by name only: a
+# service gets what it needs and none of the hub's secrets.
+passed = ("EUGO_DATABASE_URL", "EUGO_NAMESPACE", "KUBECONFIG", "PYTHONPATH", "NO_PROXY", "no_proxy")
+c.JupyterHub.services = [
+    {
+        "name": "reaper",
+        "command": [sys.executable, "-m", "hub_services.reaper"],
+        "cwd": str(here),
+        "environment": {name: os.environ[name] for name in passed if name in os.environ},
+    }
+]
+c.JupyterHub.load_roles = [
+    {
+        "name": "reaper",
+        "description": "See everybody's servers, to tell which Pods nobody answers for",
+        "services": ["reaper"],
+        "scopes": ["list:users", "read:servers"],
+    }
+]
