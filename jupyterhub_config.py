@@ -53,12 +53,22 @@ c.EugoSpawner.http_timeout = 60
 
 # Managed services start with the hub and end with it. The environment is theirs by name only: a
 # service gets what it needs and none of the hub's secrets.
-passed = ("EUGO_DATABASE_URL", "EUGO_NAMESPACE", "KUBECONFIG", "PYTHONPATH", "NO_PROXY", "no_proxy")
+passed = (
+    "EUGO_DATABASE_URL",
+    "EUGO_NAMESPACE",
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",  # in a cluster there is no kubeconfig
+    "KUBERNETES_SERVICE_PORT",
+    "PYTHONPATH",
+    "NO_PROXY",
+    "no_proxy",
+)
 c.JupyterHub.services = [
     {
         "name": "reaper",
         "command": [sys.executable, "-m", "hub_services.reaper"],
         "cwd": str(here),
+        "display": False,  # it has no page
         "environment": {name: os.environ[name] for name in passed if name in os.environ},
     }
 ]

@@ -11,7 +11,8 @@ translates it with ``raise … from``; nothing else catches broadly.
     │   └── BadQuantity    text is no Kubernetes quantity
     ├── ConfigError        the catalog or a setting is wrong; the hub refuses to start
     ├── ClusterError       Kubernetes refused, failed or did not answer
-    └── StoreError         the database refused, failed or did not answer
+    ├── StoreError         the database refused, failed or did not answer
+    └── HubError           the hub's REST API did (hub_services/common/hub.py)
 """
 
 from __future__ import annotations
