@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from kubespawner import KubeSpawner
 
-ROOT_CATALOG = "helm-values/catalog.yaml"
 IMAGE = "registry.example/eugo/base-notebook:2026.11"
 
 

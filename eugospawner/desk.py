@@ -16,6 +16,7 @@ from eugospawner import settings
 from eugospawner.cluster import ClaimTemplates
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
+from eugospawner.once import Once
 from eugospawner.policy import accounts
 from eugospawner.policy.admission import Gpus
 from eugospawner.policy.errors import ConfigError
@@ -70,8 +71,8 @@ class Desk:
         self.watches = Watches(spawner, spawner.namespace, spawner.component_label)
         self.templates = ClaimTemplates()
         self._log = spawner.log
-        self._store_url: str = spawner.store_url
-        self._opening: asyncio.Task[Store] | None = None
+        store_url: str = spawner.store_url
+        self._store: Once[Store] = Once(lambda: open_store(store_url))
 
     async def store(self) -> Store:
         """
@@ -80,11 +81,7 @@ class Desk:
         Raises:
             StoreError: It cannot be opened; the next call tries again.
         """
-        task = self._opening
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            # A task of its own: whoever asks first may be cancelled, the others still wait.
-            task = self._opening = asyncio.create_task(open_store(self._store_url))
-        return await asyncio.shield(task)
+        return await self._store.get()
 
     async def circumstances(self, *, owner: str, owner_slug: str, now: datetime) -> Circumstances:
         """

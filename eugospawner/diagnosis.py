@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import allocation
+from eugospawner.manifests.pod import STARTUP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Json = Any
 
 NOTEBOOK: Final = "notebook"
-STARTUP: Final = "startup"
 
 #: Restarts after which a program is said to keep ending; kubelet waits 10 s, 20 s between them.
 _MOST_RESTARTS: Final = 2
@@ -75,7 +75,8 @@ class Failure:
     sentence: str
 
 
-_LABELS: Final = (
+#: The steps of a start, in order (F19).
+STEPS: Final = (
     "JupyterHub environment",
     "Compute resources",
     "Persistent storage",
@@ -117,7 +118,7 @@ def progress_of(
                 if index == done
                 else State.WAITING,
             )
-            for index, label in enumerate(_LABELS)
+            for index, label in enumerate(STEPS)
         ),
     )
 

@@ -33,7 +33,7 @@ from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcno
 from tornado import web
 from tornado.httputil import url_concat
 
-from eugospawner import assets, form, options
+from eugospawner import assets, diagnosis, form, options
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -48,16 +48,6 @@ _PREFIX: Final = "opt-"
 #: A cancelled start takes a moment to let go of its server.
 _CANCEL_SECONDS: Final = 10
 _SERVER_ERROR: Final = 500
-
-#: The steps of a start (F19), shown until the first event says how far they are.
-STEPS: Final = (
-    "JupyterHub environment",
-    "Compute resources",
-    "Persistent storage",
-    "Pre-installed libraries",
-    "Security and access controls",
-    "Authentication",
-)
 
 
 def prefill(query: Mapping[str, Sequence[str]]) -> dict[str, object]:
@@ -314,7 +304,7 @@ class WorkspacePendingHandler(SpawnPendingHandler):
         elapsed = (self.now() - started).total_seconds() if started else 0
         return {
             "elapsed_seconds": max(int(elapsed), 0),
-            "steps": STEPS,
+            "steps": diagnosis.STEPS,  # until the first event says how far they are
             "cancel_url": self.request.path,
             "form_url": self._form_url(user, spawner.name),
             "asset_url": _asset_url(self),

@@ -7,7 +7,7 @@ follows the watch from where it left off, lists only when the server says that p
 never gives up, and rings a `Bell` for the Pod that a change is about. So a start ends when the
 Pod becomes ready, not when somebody happens to look (benchmark B2).
 
-The classes keep KubeSpawner's interface (`pods`, `events`, `first_load_future`, `stop`), since
+The classes keep KubeSpawner's interface (`pods`, `events`, `stop`), since
 the rest of KubeSpawner works on them.
 """
 
@@ -120,8 +120,6 @@ class Reflector(ResourceReflector):
         for key, resource in before.items():
             if key not in self.resources:
                 self._forget(key, resource)
-        if not self.first_load_future.done():
-            self.first_load_future.set_result(None)
         version: str = listed["metadata"]["resourceVersion"]
         return version
 
@@ -284,9 +282,9 @@ class ClaimReflector(Reflector):
         name = allocation.claim_name(pod)
         return self.resources.get(f"{pod['metadata']['namespace']}/{name}") if name else None
 
-    def allocated(self, key: str) -> Json | None:
-        """Return the claim ``namespace/name`` once it is allocated."""
-        claim = self.resources.get(key)
+    def allocated_to(self, pod: Json) -> Json | None:
+        """Return the GPU claim of *pod* once it is allocated."""
+        claim = self.of_pod(pod)
         return claim if claim is not None and allocation.is_allocated(claim) else None
 
 

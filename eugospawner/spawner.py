@@ -179,9 +179,10 @@ class EugoSpawner(DecidingSpawner):
         if gpus is not None:
             watches = self.desk.watches
             await watches.started(watches.claims)
-            key = f"{self.namespace}/{allocation.claim_name(pod)}"
             async with asyncio.timeout(_CLAIM_SECONDS):
-                claim = await watches.bell.until(key, lambda: watches.claims.allocated(key))
+                claim = await watches.bell.until(
+                    self._pod_key, lambda: watches.claims.allocated_to(pod)
+                )
             percent = allocation.consumed_percent(claim, gpus)
         store = await self.desk.store()
         await store.sessions.bind(session, granted_percent=percent, at=self.now())

@@ -13,6 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import devices
+from eugospawner.once import Once
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
 from eugospawner.reflector import Bell, ClaimReflector, EventReflector, PodReflector, SliceReflector
 
@@ -51,7 +52,9 @@ class Watches:
         )
         self.claims = ClaimReflector(parent=parent, namespace=namespace, bell=self.bell)
         self.slices = SliceReflector(parent=parent, bell=self.bell)
-        self._starts: dict[str, asyncio.Task[None]] = {}
+        self._starts = {
+            each: Once(each.start) for each in (self.pods, self.events, self.claims, self.slices)
+        }
         self._view = UNKNOWN_CLUSTER
         self._seen: tuple[int, int] = (-1, -1)
         self._viewed_at = 0.0
@@ -63,7 +66,7 @@ class Watches:
         Raises:
             ApiException: A list failed; the next call tries again.
         """
-        await asyncio.gather(*(self._started(each) for each in reflectors))
+        await asyncio.gather(*(self._starts[each].get() for each in reflectors))
 
     async def view(
         self, models: Mapping[str, GpuModel], warn: Callable[[str], None]
@@ -82,20 +85,3 @@ class Watches:
             )
             self._seen, self._viewed_at = seen, now
         return self._view
-
-    async def stop(self) -> None:
-        """Stop every reflector that runs."""
-        for task in self._starts.values():
-            task.cancel()
-        await asyncio.gather(*self._starts.values(), return_exceptions=True)
-        for reflector in (self.pods, self.events, self.claims, self.slices):
-            if reflector.watch_task is not None:
-                await reflector.stop()
-
-    async def _started(self, reflector: Reflector) -> None:
-        task = self._starts.get(reflector.kind)
-        if task is None or (task.done() and (task.cancelled() or task.exception())):
-            # A task of its own: whoever asks first may be cancelled, the others still wait.
-            task = asyncio.create_task(reflector.start())
-            self._starts[reflector.kind] = task
-        await asyncio.shield(task)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from eugospawner.policy.admission import Grant
 
 HOME_VOLUME: Final = "home"
+#: Init container that runs the profile's startup script.
+STARTUP: Final = "startup"
 #: The user of every image; home and volumes belong to it.
 UID: Final = 1000
 GID: Final = 1000
@@ -126,7 +128,7 @@ def make_startup_container(grant: Grant, home_path: str) -> dict[str, object] | 
         "EUGO_STARTUP_SCRIPT": grant.profile.startup_script,
     }
     container: dict[str, object] = {
-        "name": "startup",
+        "name": STARTUP,
         "image": grant.image.reference,
         "command": ["sh", "-c", _STARTUP],
         "workingDir": home_path,

@@ -27,8 +27,8 @@ from tornado import web
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
 from eugospawner import assets, form
+from eugospawner.diagnosis import STEPS
 from eugospawner.handlers import (
-    STEPS,
     AssetHandler,
     Drafts,
     WorkspacePendingHandler,
