@@ -395,22 +395,30 @@ def _root(case: _Case) -> Iterator[Refusal]:
 
 
 def _gpu_model(case: _Case) -> Iterator[Refusal]:
-    if case.gpu_count <= 0 or case.model is not None:
-        return
     known = ", ".join(case.catalog.gpu_models)
-    if case.model_key is None:
+    asked = case.request.gpu_model
+    if asked is not None and asked not in case.catalog.gpu_models:
+        yield Refusal(
+            reason=Reason.GPU_MODEL_UNKNOWN,
+            word="gpu_model",
+            sentence=f"There is no GPU model {asked!r}. Choose one of: {known}.",
+            change={"gpu_model": None, "gpu_count": None},
+        )
+    elif asked is not None and case.request.gpu_count is None and case.flavor.gpu is None:
+        # Else the model would be passed over in silence, and the workspace have no GPU.
+        yield Refusal(
+            reason=Reason.GPU_COUNT_MISSING,
+            word="gpu_count",
+            sentence=f"Say how many {asked} you want: the flavor {case.flavor.key} has no GPU of "
+            "its own. Write 1, or choose no GPU model.",
+            change={"gpu_count": 1},
+        )
+    elif case.gpu_count > 0 and case.model_key is None:
         yield Refusal(
             reason=Reason.GPU_MODEL_MISSING,
             word="gpu_model",
             sentence=f"Say which GPU model you want: {known}.",
             change={"gpu_count": None},
-        )
-    else:
-        yield Refusal(
-            reason=Reason.GPU_MODEL_UNKNOWN,
-            word="gpu_model",
-            sentence=f"There is no GPU model {case.model_key!r}. Choose one of: {known}.",
-            change={"gpu_model": None, "gpu_count": None},
         )
 
 

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     ROOT_NOT_ALLOWED = "root-not-allowed"
     GPU_MODEL_MISSING = "gpu-model-missing"
     GPU_MODEL_UNKNOWN = "gpu-model-unknown"
+    GPU_COUNT_MISSING = "gpu-count-missing"
     GPU_COUNT_OUT_OF_BOUNDS = "gpu-count-out-of-bounds"
     SM_PERCENT_OUT_OF_BOUNDS = "sm-percent-out-of-bounds"
     SM_PERCENT_NOT_DIVISIBLE = "sm-percent-not-divisible"
@@ -114,6 +115,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.GPU_MODEL_UNKNOWN: Rule(
         status=400, who=Who.ADMIN, meaning="The catalog has no such GPU model."
+    ),
+    Reason.GPU_COUNT_MISSING: Rule(
+        status=400,
+        who=Who.YOU,
+        meaning="A GPU model was named without a count, and the flavor has no GPU.",
     ),
     Reason.GPU_COUNT_OUT_OF_BOUNDS: Rule(
         status=400, who=Who.ADMIN, meaning="More GPUs than one workspace may have."

@@ -156,6 +156,25 @@ CASES = {
         "There is no GPU model 'h100'. Choose one of: H100, L4, A100.",
         {"gpu_model": None, "gpu_count": None},
     ),
+    "a GPU model that the catalog has not, and no GPU asked for": Case(
+        {"gpu_count": 0, "gpu_model": "h100"},
+        Reason.GPU_MODEL_UNKNOWN,
+        400,
+        Who.ADMIN,
+        "gpu_model",
+        "There is no GPU model 'h100'. Choose one of: H100, L4, A100.",
+        {"gpu_model": None, "gpu_count": None},
+    ),
+    "a GPU model without a count on a flavor without GPU": Case(
+        {"gpu_model": "H100", "sm_percent": 25},
+        Reason.GPU_COUNT_MISSING,
+        400,
+        Who.YOU,
+        "gpu_count",
+        "Say how many H100 you want: the flavor cpu-2 has no GPU of its own. "
+        "Write 1, or choose no GPU model.",
+        {"gpu_count": 1},
+    ),
     "more GPUs than a workspace may have": Case(
         {"gpu_count": 5, "gpu_model": "H100"},
         Reason.GPU_COUNT_OUT_OF_BOUNDS,

@@ -75,7 +75,7 @@ ORDER = [
     {"profile-unknown", "flavor-not-in-profile", "kind-not-in-profile"},
     {"image-not-allowed", "image-without-kind"},
     {"root-not-allowed"},
-    {"gpu-model-missing", "gpu-model-unknown"},
+    {"gpu-model-missing", "gpu-model-unknown", "gpu-count-missing"},
     {"gpu-count-out-of-bounds", "sm-percent-out-of-bounds", "sm-percent-not-divisible"},
     {"cpu-out-of-bounds", "memory-out-of-bounds"},
     {
@@ -149,8 +149,12 @@ def opinion_on(request: WorkspaceRequest, cluster: ClusterView) -> Opinion:
     share = 100 if request.sm_percent is None else request.sm_percent
     if count > 0 and model is None:
         refuse("gpu-model-missing")
-    if count > 0 and model is not None and model not in MODELS:
+    if request.gpu_model is not None and request.gpu_model not in MODELS:
         refuse("gpu-model-unknown")
+    elif (
+        request.gpu_model is not None and request.gpu_count is None and not FLAVORS[said.flavor][3]
+    ):
+        refuse("gpu-count-missing")
     if count < 0 or count > 4:
         refuse("gpu-count-out-of-bounds")
     if share < 1 or share > 100:
