@@ -16,6 +16,7 @@ from eugospawner import settings
 from eugospawner.cluster import ClaimTemplates
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
+from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import accounts
 from eugospawner.policy.admission import Gpus
@@ -68,7 +69,15 @@ class Desk:
                 message = f"EugoSpawner.{setting} is not set: set c.EugoSpawner.{setting}"
                 raise ConfigError(message)
         self.catalog: Catalog = settings.load_catalog(Path(spawner.catalog_file))
-        self.watches = Watches(spawner, spawner.namespace, spawner.component_label)
+        self.watches = Watches(
+            spawner,
+            spawner.namespace,
+            spawner.component_label,
+            Placement(
+                tolerations=spawner._sorted_dict_values(spawner.tolerations),  # noqa: SLF001
+                node_selector=dict(spawner.node_selector),
+            ),
+        )
         self.templates = ClaimTemplates()
         self._log = spawner.log
         store_url: str = spawner.store_url

@@ -297,6 +297,42 @@ class SliceReflector(Reflector):
     omit_namespace = True
 
 
+class NodeReflector(Reflector):
+    """Nodes of the cluster by name: what they are labelled with, and whom they repel."""
+
+    kind = "nodes"
+    list_method_name = "list_node"
+    omit_namespace = True
+
+    def _store(self, resource: Json) -> None:
+        # A Node's status is long and changes with every heartbeat, and nobody here asks for it.
+        metadata = resource["metadata"]
+        kept = {
+            "metadata": {
+                "name": metadata["name"],
+                "resourceVersion": metadata["resourceVersion"],
+                "labels": metadata.get("labels") or {},
+            },
+            "spec": {
+                name: value
+                for name, value in (resource.get("spec") or {}).items()
+                if name in {"taints", "unschedulable"}
+            },
+        }
+        known = self.resources.get(metadata["name"])
+        if known is not None and _differs_not(known, kept):
+            self.resources[metadata["name"]] = kept
+            return
+        super()._store(kept)
+
+
+def _differs_not(known: Json, resource: Json) -> bool:
+    return bool(
+        known["spec"] == resource["spec"]
+        and known["metadata"]["labels"] == resource["metadata"]["labels"]
+    )
+
+
 def _key(resource: Json) -> str:
     metadata = resource["metadata"]
     namespace = metadata.get("namespace")

@@ -4,7 +4,8 @@ Watches: the reflectors of a hub, started once each and shared by every spawner.
 A reflector that could not start is forgotten, so that the next spawn tries again; KubeSpawner
 keeps the failed one for ever. The view of GPUs is made from slices and claims when it is asked
 for and has gone stale; where the hub may not read slices there is no view, and admission leaves
-the word to the scheduler (design §5, capacity is advisory).
+the word to the scheduler (design §5, capacity is advisory). Where it may not read Nodes, every
+Node counts as one that takes workspaces.
 """
 
 from __future__ import annotations
@@ -15,11 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 from eugospawner.manifests import devices
 from eugospawner.once import Once
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
-from eugospawner.reflector import Bell, ClaimReflector, EventReflector, PodReflector, SliceReflector
+from eugospawner.reflector import (
+    Bell,
+    ClaimReflector,
+    EventReflector,
+    NodeReflector,
+    PodReflector,
+    SliceReflector,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from eugospawner.manifests.placement import Placement
     from eugospawner.policy.catalog import GpuModel
     from eugospawner.reflector import Reflector
 
@@ -34,10 +43,12 @@ class Watches:
     Args:
         parent: Spawner whose configuration the reflectors inherit.
         component: Value of the ``component`` label of workspace Pods.
+        placement: What the Pods of workspaces say about Nodes.
     """
 
-    def __init__(self, parent: Any, namespace: str, component: str) -> None:
+    def __init__(self, parent: Any, namespace: str, component: str, placement: Placement) -> None:
         self.bell = Bell()
+        self._placement = placement
         self.pods = PodReflector(
             parent=parent,
             namespace=namespace,
@@ -52,11 +63,13 @@ class Watches:
         )
         self.claims = ClaimReflector(parent=parent, namespace=namespace, bell=self.bell)
         self.slices = SliceReflector(parent=parent, bell=self.bell)
+        self.nodes = NodeReflector(parent=parent, bell=self.bell)
         self._starts = {
-            each: Once(each.start) for each in (self.pods, self.events, self.claims, self.slices)
+            each: Once(each.start)
+            for each in (self.pods, self.events, self.claims, self.slices, self.nodes)
         }
         self._view = UNKNOWN_CLUSTER
-        self._seen: tuple[int, int] = (-1, -1)
+        self._seen = (-1, -1, -1)
         self._viewed_at = 0.0
 
     async def started(self, *reflectors: Reflector) -> None:
@@ -77,11 +90,21 @@ class Watches:
         except Exception as error:  # noqa: BLE001 - whatever it is, the view is only advisory
             warn(f"The cluster's GPUs cannot be read, so capacity is unknown: {error}")
             return UNKNOWN_CLUSTER
+        try:
+            await self.started(self.nodes)
+        except Exception as error:  # noqa: BLE001 - as above
+            warn(f"The cluster's Nodes cannot be read, so every one counts as usable: {error}")
         now = asyncio.get_running_loop().time()
-        seen = (self.slices.changes, self.claims.changes)
+        seen = (self.slices.changes, self.claims.changes, self.nodes.changes)
         if seen != self._seen and now - self._viewed_at >= _VIEW_SECONDS:
             self._view = devices.view_of(
-                self.slices.resources.values(), self.claims.resources.values(), models
+                self.slices.resources.values(),
+                self.claims.resources.values(),
+                models,
+                {
+                    name: self._placement.reach_of(node)
+                    for name, node in self.nodes.resources.items()
+                },
             )
             self._seen, self._viewed_at = seen, now
         return self._view

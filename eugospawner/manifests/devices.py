@@ -4,7 +4,9 @@ Devices: the cluster's GPUs and what is free of them, read from slices and claim
 The scheduler alone knows for sure; this is the advisory view that pages and admission show
 (`policy.capacity`). A device counts with the slices of its pool's newest generation; its free
 share is what no allocated claim consumes. Devices cut from one physical GPU (MIG) share
-counters: while a part is in use, the whole cannot be had. Source: KEP-4381, KEP-4815, KEP-5075.
+counters: while a part is in use, the whole cannot be had. Devices of a Node that takes no
+workspace do not count, and those of one that takes none now are not free. Source: KEP-4381,
+KEP-4815, KEP-5075.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eugospawner.manifests import allocation
+from eugospawner.manifests.placement import Reach
 from eugospawner.policy.capacity import ClusterView, Device
 from eugospawner.policy.catalog import Strategy
 
@@ -30,9 +33,17 @@ _WHOLE = 100
 
 
 def view_of(
-    slices: Iterable[Json], claims: Iterable[Json], models: Mapping[str, GpuModel]
+    slices: Iterable[Json],
+    claims: Iterable[Json],
+    models: Mapping[str, GpuModel],
+    reach: Mapping[str, Reach],
 ) -> ClusterView:
-    """Return the devices of each model with their free share, in the order of the slices."""
+    """
+    Return the devices of each model with their free share, in the order of the slices.
+
+    Args:
+        reach: Whether a Node takes workspaces, by its name; one that is not named does.
+    """
     devices = dict(_devices(slices))
     used = _used(claims, models)
     counters_in_use = {
@@ -44,12 +55,15 @@ def view_of(
     found: defaultdict[str, list[Device]] = defaultdict(list)
     for identity, (node, device) in devices.items():
         model = next((each for each in models.values() if _is(each, identity, device)), None)
-        if model is None:
+        reached = reach.get(node, Reach.OPEN)
+        if model is None or reached is Reach.NEVER:
             continue
         free = _WHOLE - used.get(identity, 0)
         if not device.get("allowMultipleAllocations") and (
             free < _WHOLE or not counters_in_use.isdisjoint(_counters(identity, device))
         ):
+            free = 0
+        if reached is Reach.LATER:
             free = 0
         found[model.key].append(Device(node=node, free_percent=max(free, 0)))
     return ClusterView(devices={key: tuple(each) for key, each in found.items()})

@@ -11,7 +11,13 @@ import pytest
 from kubernetes_asyncio.client import ApiException
 
 from eugospawner import reflector
-from eugospawner.reflector import Bell, ClaimReflector, EventReflector, PodReflector
+from eugospawner.reflector import (
+    Bell,
+    ClaimReflector,
+    EventReflector,
+    NodeReflector,
+    PodReflector,
+)
 
 
 class FakeServer:
@@ -93,6 +99,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         list_namespaced_pod=server.call,
         list_namespaced_event=server.call,
         list_namespaced_resource_claim=server.call,
+        list_node=server.call,
     )
     monkeypatch.setattr("kubespawner.reflector.shared_client", lambda _name: api)
     monkeypatch.setattr(reflector, "_FIRST_DELAY", 0.001)
@@ -279,3 +286,28 @@ async def test_whoever_stops_waiting_leaves_nothing_behind() -> None:
 
 async def test_until_asks_before_it_waits() -> None:
     assert await Bell().until("a", lambda: 1) == 1
+
+
+async def test_of_nodes_only_labels_and_taints_are_kept_and_heartbeats_are_no_news(
+    server: FakeServer,
+) -> None:
+    def beat(**spec: Any) -> None:
+        metadata = {"namespace": None, "labels": {"pool": "gpu"}, "annotations": {"a": "long"}}
+        server.put("n1", metadata=metadata, spec={"podCIDR": "x"} | spec, status={"images": ["x"]})
+
+    beat()
+    made = await started(NodeReflector)
+    await soon(lambda: server.watched_from)
+    (node,) = made.resources.values()
+    assert node["metadata"] == {"name": "n1", "resourceVersion": "11", "labels": {"pool": "gpu"}}
+    assert node["spec"] == {}
+    changes = made.changes
+    beat()
+    await soon(lambda: made.resources["n1"]["metadata"]["resourceVersion"] == "12")
+    assert made.changes == changes
+    beat(unschedulable=True)
+    await soon(lambda: made.changes > changes)
+    assert made.resources["n1"]["spec"] == {"unschedulable": True}
+    server.delete("n1")
+    await soon(lambda: made.resources == {})
+    await stopped(made)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from eugospawner.manifests import devices
+from eugospawner.manifests.placement import Reach
 from eugospawner.policy.capacity import Device
 from tests.factories import a_catalog
 
@@ -45,18 +46,20 @@ def a_claim_of(
     return {"status": {"allocation": {"devices": {"results": [result]}}}}
 
 
-def free(slices: list[Any], claims: list[Any], model: str = "L4") -> list[int]:
-    found = devices.view_of(slices, claims, MODELS).devices
+def free(
+    slices: list[Any], claims: list[Any], model: str = "L4", reach: dict[str, Reach] | None = None
+) -> list[int]:
+    found = devices.view_of(slices, claims, MODELS, reach or {}).devices
     assert found is not None
     return [device.free_percent for device in found.get(model, ())]
 
 
 def test_a_cluster_without_slices_has_no_gpu() -> None:
-    assert devices.view_of([], [], MODELS).devices == {}
+    assert devices.view_of([], [], MODELS, {}).devices == {}
 
 
 def test_a_device_that_nobody_uses_is_free() -> None:
-    view = devices.view_of([a_slice(a_device())], [], MODELS)
+    view = devices.view_of([a_slice(a_device())], [], MODELS, {})
     assert view.devices == {"L4": (Device(node="n1", free_percent=100),)}
 
 
@@ -97,7 +100,7 @@ def test_slices_of_an_older_generation_do_not_count() -> None:
 
 
 def test_a_product_that_the_catalog_has_not_is_left_out() -> None:
-    assert devices.view_of([a_slice(a_device(product="Voodoo 2"))], [], MODELS).devices == {}
+    assert devices.view_of([a_slice(a_device(product="Voodoo 2"))], [], MODELS, {}).devices == {}
 
 
 def test_a_product_of_another_driver_is_left_out() -> None:
@@ -124,8 +127,18 @@ def test_a_slice_without_devices_is_no_trouble() -> None:
 def test_a_device_names_its_node_where_the_slice_does_not() -> None:
     slices = a_slice(a_device(nodeName="n7"))
     del slices["spec"]["nodeName"]
-    found = devices.view_of([slices], [], MODELS).devices
+    found = devices.view_of([slices], [], MODELS, {}).devices
     assert found == {"L4": (Device(node="n7", free_percent=100),)}
+
+
+def test_devices_of_a_node_that_takes_no_workspace_do_not_count() -> None:
+    slices = [a_slice(a_device()), a_slice(a_device(), node="n2")]
+    assert free(slices, [], reach={"n1": Reach.NEVER, "n2": Reach.OPEN}) == [100]
+
+
+def test_devices_of_a_node_that_takes_none_now_count_and_are_not_free() -> None:
+    slices = [a_slice(a_device()), a_slice(a_device(), node="n2")]
+    assert free(slices, [], reach={"n1": Reach.LATER}) == [0, 100]
 
 
 # --- whole devices and parts of them ---
