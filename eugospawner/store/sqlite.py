@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import URL, Connection
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
     from sqlalchemy.pool import ConnectionPoolEntry
 
 _Result = TypeVar("_Result")
 
 #: Reads are short; more threads would only wait for Python's lock.
 _READERS: Final = 4
+_LOOK_SECONDS: Final = 0.01
 
 
 class Sqlite(Database):
@@ -91,12 +94,35 @@ class Sqlite(Database):
         return Path(self.url.database or "")
 
 
-def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def _set_up(connection: DBAPIConnection, _entry: ConnectionPoolEntry | None) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _use_wal(cursor)
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """
+    Have the file in WAL mode, which it keeps for ever.
+
+    Changing a new file's mode takes a lock for which SQLite does not wait, whatever the timeout:
+    of several first connections one changes it, and the others look again.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        cursor.execute("PRAGMA journal_mode")
+        row = cursor.fetchone()
+        if row is not None and row[0] == "wal":
+            return
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
 
 
 def _stand_in_line(connection: Connection) -> None:
