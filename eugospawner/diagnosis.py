@@ -154,6 +154,8 @@ def _stage(
         trouble = _last(events, {"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
         if trouble is not None:
             return 2, "Waiting for the storage: it could not be attached yet. Trying again."
+        if _last(events, {"FailedPrepareDynamicResources"}) is not None:
+            return 1, "Waiting for the GPU: its driver does not answer yet. Trying again."
         return 2, "Attaching your files."
     if startup is not None and "running" in (startup.get("state") or {}):
         return 4, "Running the profile's startup script."
@@ -226,15 +228,39 @@ def exit_code(pod: Json | None) -> int | None:
     """
     Return `None` while *pod* lives, else the exit code that the hub is told.
 
-    A Pod that waits for its node or restarts its program lives; one that is gone, or that the
-    node gave up, does not. 1 stands for an end whose code is unknown.
+    A Pod that waits for its node lives, and so does one whose program ended and is started again;
+    one that is gone, that the node gave up or whose program keeps ending does not. 1 stands for
+    an end whose code is unknown.
     """
     if pod is None:
         return 1
-    ended = (_container(pod, NOTEBOOK) or {}).get("state", {}).get("terminated")
-    if ended is not None:
-        return int(ended.get("exitCode", 1))
-    return 1 if pod["status"].get("phase") in {"Failed", "Succeeded"} else None
+    notebook = _container(pod, NOTEBOOK) or {}
+    ended = (notebook.get("state") or {}).get("terminated")
+    if pod["status"].get("phase") in {"Failed", "Succeeded"}:
+        return _code_of(ended)
+    if ended is not None and not _is_started_again(pod, ended):
+        return _code_of(ended)
+    if _keeps_ending(notebook):
+        return _code_of(notebook["lastState"]["terminated"])
+    return None
+
+
+def _code_of(ended: Json | None) -> int:
+    return 1 if ended is None else int(ended.get("exitCode", 1))
+
+
+def _is_started_again(pod: Json, ended: Json) -> bool:
+    policy = (pod.get("spec") or {}).get("restartPolicy", "Always")
+    return policy == "Always" or (policy == "OnFailure" and _code_of(ended) != 0)
+
+
+def _keeps_ending(container: Json) -> bool:
+    """Whether the kubelet has restarted it in vain; a restart long ago is no reason any more."""
+    return (
+        container.get("restartCount", 0) >= _MOST_RESTARTS
+        and _waiting_reason(container) == "CrashLoopBackOff"
+        and bool((container.get("lastState") or {}).get("terminated"))
+    )
 
 
 def to_event(progress: Progress, *, startup: str | None) -> dict[str, object]:
@@ -291,8 +317,8 @@ def _container_failure(container: Json) -> Failure | None:
             reason="container-refused",
             sentence=f"The workspace's container cannot be made: {_short(said)}",
         )
-    ended = (container.get("lastState") or {}).get("terminated")
-    if container.get("restartCount", 0) >= _MOST_RESTARTS and ended is not None:
+    if _keeps_ending(container):
+        ended = container["lastState"]["terminated"]
         if ended.get("reason") == "OOMKilled":
             return Failure(
                 reason="out-of-memory",

@@ -242,7 +242,8 @@ class EugoSpawner(DecidingSpawner):
                 await super().poll()  # keeps the address right if the Pod's changed
             return None
         if self._pod is not None:
-            self._end_reason = self._end_reason or "crash"
+            # 0: somebody shut the program down from inside, which is a stop like any.
+            self._end_reason = self._end_reason or ("crash" if status else "stopped")
             await self.stop(now=True)
         else:
             await self._end_session("gone")

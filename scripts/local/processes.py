@@ -4,7 +4,9 @@ Start programs so that none of them outlives the demo, however the demo ends.
 Three nets, because each has holes. An orderly stop asks a child to end, and kills its whole
 process group when the grace is over. A *subreaper* (prctl, Linux ≥ 3.4) inherits the orphans of
 children that died early, so the last sweep finds every descendant in /proc, whatever session it
-hides in. And a parent-death signal ends the children when the demo itself is killed with -9.
+hides in. And a parent-death signal kills the children when the demo itself is killed with -9: at
+once, because a child that ended in good order would still be at it when the next demo starts on
+the same data.
 
 The last two exist on Linux only; elsewhere the first must do.
 """
@@ -84,7 +86,7 @@ async def start(
         umask: Of the program; -1 leaves it as it is.
     """
     process = await asyncio.create_subprocess_exec(
-        *_dying_with_us(),
+        *dying_with_its_parent(),
         *command,
         cwd=folder,
         env=dict(environment),
@@ -154,7 +156,7 @@ def tail(log: Path) -> str:
     return "\n".join(f"    {line}" for line in words.splitlines()[-_TAIL_LINES:])
 
 
-def _dying_with_us() -> tuple[str, ...]:
-    """Return the prefix that makes a program end with its parent; util-linux ≥ 2.33 has it."""
+def dying_with_its_parent() -> tuple[str, ...]:
+    """Return the prefix that has a program killed with its parent; util-linux ≥ 2.33 has it."""
     setpriv = shutil.which("setpriv")
-    return (setpriv, "--pdeathsig", "TERM") if setpriv else ()
+    return (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()

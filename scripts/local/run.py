@@ -139,7 +139,12 @@ class Run:
             hub_address=self.options.hub_address,
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
-            proxy_command=(str(node.executable), str(proxy.script(environment.share))),
+            # The hub starts the proxy, and a hub that is killed cannot stop it.
+            proxy_command=(
+                *processes.dying_with_its_parent(),
+                str(node.executable),
+                str(proxy.script(environment.share)),
+            ),
         )
 
     async def _prepare(self, kubeconfig: Path) -> Path:

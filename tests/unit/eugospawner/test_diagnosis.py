@@ -16,11 +16,13 @@ def a_pod(
     phase: str = "Pending",
     notebook: dict[str, Any] | None = None,
     startup: dict[str, Any] | None = None,
+    policy: str = "OnFailure",
     **status: Any,
 ) -> dict[str, Any]:
     """A Pod as the API shows it on the way to Running."""
     return {
         "metadata": {"name": "jupyter-alice", "namespace": "eugo"},
+        "spec": {"restartPolicy": policy},
         "status": {
             "phase": phase,
             "conditions": [
@@ -34,10 +36,15 @@ def a_pod(
     }
 
 
+def ended(code: int) -> dict[str, Any]:
+    return {"state": {"terminated": {"exitCode": code}}}
+
+
 def an_event(reason: str, message: str = "") -> dict[str, Any]:
     return {"reason": reason, "message": message}
 
 
+BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff"}}
 RUNNING = {"imageID": "sha256:1", "state": {"running": {}}, "ready": True, "restartCount": 0}
 
 
@@ -58,6 +65,13 @@ def states(progress: diagnosis.Progress) -> str:
             "ddawww",
             "could not be attached yet",
             id="storage trouble",
+        ),
+        pytest.param(
+            a_pod(sandbox=False),
+            [an_event("FailedPrepareDynamicResources", "dial unix: refused")],
+            "dawwww",
+            "driver does not answer yet",
+            id="GPU driver away",
         ),
         pytest.param(a_pod(), [an_event("Pulling")], "dddaww", "Fetching", id="pulling"),
         pytest.param(
@@ -175,7 +189,11 @@ def test_a_share_that_is_taken_is_named_with_count_model_and_percent() -> None:
         ),
         pytest.param(
             a_pod(
-                notebook={"restartCount": 2, "lastState": {"terminated": {"exitCode": 3}}},
+                notebook={
+                    "state": BACK_OFF,
+                    "restartCount": 2,
+                    "lastState": {"terminated": {"exitCode": 3}},
+                },
             ),
             [],
             "crash-loop",
@@ -184,6 +202,7 @@ def test_a_share_that_is_taken_is_named_with_count_model_and_percent() -> None:
         pytest.param(
             a_pod(
                 notebook={
+                    "state": BACK_OFF,
                     "restartCount": 2,
                     "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
                 },
@@ -214,8 +233,17 @@ def test_a_fault_that_may_pass_is_waited_for(waiting: str) -> None:
 
 
 def test_one_restart_is_no_crash_loop() -> None:
-    pod = a_pod(notebook={"restartCount": 1, "lastState": {"terminated": {"exitCode": 1}}})
+    ended = {"lastState": {"terminated": {"exitCode": 1}}}
+    pod = a_pod(notebook={"state": BACK_OFF, "restartCount": 1} | ended)
     assert diagnosis.failure_of(pod, []) is None
+
+
+def test_restarts_of_a_life_before_are_no_crash_loop() -> None:
+    """A Pod that outlived its node's restarts counts them for ever."""
+    ended = {"lastState": {"terminated": {"exitCode": 137}}}
+    pod = a_pod(notebook={"state": {"running": {}}, "restartCount": 9} | ended)
+    assert diagnosis.failure_of(pod, []) is None
+    assert diagnosis.exit_code(pod) is None
 
 
 def test_the_registrys_message_is_shown_on_one_line_and_cut() -> None:
@@ -289,6 +317,34 @@ def test_a_pod_is_ready_when_it_serves_and_stays(pod: Any, ready: bool) -> None:
             id="killed",
         ),
         pytest.param(a_pod(phase="Failed", containerStatuses=None), 1, id="given up by the node"),
+        pytest.param(
+            a_pod(phase="Running", policy="OnFailure", notebook=ended(137)),
+            None,
+            id="killed and about to be started again",
+        ),
+        pytest.param(
+            a_pod(phase="Running", policy="OnFailure", notebook=ended(0)),
+            0,
+            id="ended well while another container runs",
+        ),
+        pytest.param(
+            a_pod(phase="Running", policy="Never", notebook=ended(3)),
+            3,
+            id="ended while another container runs, and stays so",
+        ),
+        pytest.param(
+            a_pod(
+                phase="Running",
+                policy="OnFailure",
+                notebook={
+                    "state": BACK_OFF,
+                    "restartCount": 2,
+                    "lastState": {"terminated": {"exitCode": 3}},
+                },
+            ),
+            3,
+            id="keeps ending",
+        ),
     ],
 )
 def test_the_hub_is_told_whether_a_pod_lives(pod: Any, code: int | None) -> None:
