@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,10 +15,21 @@ from uuid import uuid4
 from tests.integration.demo import demos
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     from tests.conftest import Kubectl
+
+
+_HISTORY = """if True:
+    import asyncio, json, sys
+    from eugospawner.store import open_store
+    async def main():
+        store = await open_store(sys.argv[1])
+        for each in await store.sessions.history(sys.argv[2]):
+            print(json.dumps([each.granted_percent, each.end_reason]))
+        await store.close()
+    asyncio.run(main())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +108,27 @@ class Hub:
         return [
             each for each in json.loads(listed)["items"] if user in json.dumps(each["metadata"])
         ]
+
+    def sessions(self, user: str) -> list[tuple[int | None, str | None]]:
+        """Return what the store knows of the user's sessions, newest first: share, why it ended."""
+        url = f"sqlite:///{self.demo.data / 'store.sqlite'}"
+        said = subprocess.run(
+            [sys.executable, "-c", _HISTORY, url, user],
+            cwd=demos.ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return [tuple(json.loads(line)) for line in said.stdout.splitlines()]
+
+    def opens(self, user: str) -> bool:
+        """Tell whether the workspace's own server answers through the proxy."""
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.demo.ready['url']}/user/{user}/api/status",
+            headers={"Authorization": f"token {self.demo.ready['admin_token']}"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return "kernels" in json.loads(answer.read())
+        except (OSError, ValueError):
+            return False
 
     def run_inside(self, user: str, *command: str) -> str:
         """Run a command in the user's workspace; return what it printed."""

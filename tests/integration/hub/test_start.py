@@ -121,8 +121,11 @@ REFUSED = {
     "101 percent": ({"profile": "nb-gpu-h100", "sm_percent": 101}, 400, "sm-percent-out-of-bounds"),
     "half a T4": ({"profile": "gpu-t4-1x", "sm_percent": 50}, 400, "sm-percent-not-divisible"),
     "too many": ({"profile": "nb-gpu-h100", "gpu_count": 5}, 400, "gpu-count-out-of-bounds"),
-    # Not H100: the run's cluster has eight of them on a Node without a machine.
-    "three of two": ({"profile": "nb-gpu-l40s", "gpu_count": 3}, 409, "gpu-count-absent"),
+    # Eight more stand on Nodes whose taint no workspace tolerates.
+    "three of two": ({"profile": "nb-gpu-h100", "gpu_count": 3}, 409, "gpu-count-absent"),
+    "a model and no count": (
+        {"profile": "nb-cpu-2", "gpu_model": "H100", "sm_percent": 25}, 400, "gpu-count-missing",
+    ),
     "other image": ({"image": "registry.example/other:1"}, 403, "image-not-allowed"),
     "root": ({"root_shell": True}, 403, "root-not-allowed"),
     "other project": ({"project": "vision"}, 403, "project-unknown"),

@@ -1,0 +1,205 @@
+"""
+Kill -9 of any part of the cluster under a workspace that runs and one that starts (promise 6).
+
+The demo of this module brings a cluster of its own, as people start it. What holds after each
+kill: the workspace that ran is the same process and answers through the proxy, the start that was
+under way has come up or can be asked for again, and after its stop nothing of it is left.
+"""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from devcluster import components, supervisor
+from devcluster.layout import Layout
+from scripts.local import processes
+from tests.integration.demo import demos
+from tests.integration.devcluster.clusters import kubectl_of
+from tests.integration.hub.hubs import Hub
+
+pytestmark = pytest.mark.cluster
+
+KEEPER_STARTED = "ps -o lstart= -p 1; cat /home/user/kept.txt"
+#: What runs beside the containers; the end of their enclosure is another matter.
+PARTS = (
+    components.ETCD,
+    components.API_SERVER,
+    components.CONTROLLER_MANAGER,
+    components.SCHEDULER,
+    components.RUNTIME,
+    components.KUBELET,
+    components.GPU_DRIVER,
+)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Hub and cluster, both killable, and somebody whose workspace runs all the time."""
+
+    hub: Hub
+    layout: Layout
+    keeper: str
+
+    def kill(self, part: str) -> None:
+        """Kill a part with -9 and return once it is started again."""
+        before = self.pid(part)
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        self.hub.until(lambda: self.pid(part) not in {None, before}, f"{part} stays away")
+
+    def pid(self, part: str) -> int | None:
+        try:
+            return int(self.layout.pid(part).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def start(self, user: str, **words: object) -> None:
+        """Ask for a workspace until the cluster can give it: devices come back last of all."""
+        self.hub.until(
+            lambda: self.hub.start(user, **words).status in {201, 202}, "every start is refused"
+        )
+
+    def life(self) -> str:
+        """Return when the keeper's server began and what its file says; empty: nobody answers."""
+        try:
+            return self.hub.run_inside(self.keeper, "sh", "-c", KEEPER_STARTED)
+        except AssertionError:  # a kubelet that has just begun knows no Pod
+            return ""
+
+    def answers(self) -> bool:
+        """Tell whether the cluster can be asked."""
+        try:
+            self.hub.kubectl("get", "pods", "-n", "eugo")
+        except AssertionError:
+            return False
+        return True
+
+
+def whole_of(demo: demos.Demo, keeper: str) -> Whole:
+    hub = Hub(demo, kubectl_of(Path(demo.ready["kubeconfig"])))
+    return Whole(hub, Layout(root=demo.data / "cluster"), keeper)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    data = tmp_path_factory.mktemp("kills") / "demo"
+    with demos.started(data=data, cwd=data.parent) as started:
+        made = whole_of(started, "")
+        keeper = made.hub.new_user()
+        made.hub.start(keeper, profile="nb-gpu-h100", sm_percent=25)
+        made.hub.until_ready(keeper)
+        made.hub.run_inside(keeper, "sh", "-c", "echo work > /home/user/kept.txt")
+        yield whole_of(started, keeper)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_workspace_runs_on_and_a_start_under_way_comes_up_when_killed_is_the(whole, part):
+    hub, keeper = whole.hub, whole.keeper
+    (pod,) = hub.objects("pods", keeper)
+    before = whole.life()
+    assert before.endswith("work\n")
+    starter = hub.new_user()
+    with ThreadPoolExecutor(1) as pool:
+        # The hub's answer would come when the workspace is ready, which is too late to kill.
+        pool.submit(whole.start, starter, profile="nb-gpu-l4", sm_percent=50)
+        hub.until(lambda: hub.objects("pods", starter), "no Pod")
+        assert not hub.server(starter)["ready"]
+        whole.kill(part)
+
+    hub.until(whole.answers, "the cluster stays away")
+    hub.until(
+        lambda: (there := hub.server(starter)).get("ready") or not there.get("pending"),
+        "the start neither comes up nor ends",
+    )
+    if not hub.server(starter).get("ready"):
+        whole.start(starter, profile="nb-gpu-l4", sm_percent=50)
+        hub.until_ready(starter)
+    assert hub.opens(starter)
+    assert hub.server(keeper)["ready"]
+    hub.until(lambda: hub.opens(keeper), "the workspace that ran does not answer")
+    (same,) = hub.objects("pods", keeper)
+    assert same["metadata"]["uid"] == pod["metadata"]["uid"]
+    hub.until(whole.life, "no command can be run in the workspace")
+    assert whole.life() == before
+
+    hub.until(lambda: hub.stop(starter).status == 204, "it does not stop")
+    hub.until(lambda: not hub.objects("pods,resourceclaims", starter), "something is left")
+    assert all(reason for _, reason in hub.sessions(starter)), "a session is left open"
+
+
+def test_a_workspace_starts_anew_when_its_node_died_and_its_files_are_there(whole):
+    hub, keeper = whole.hub, whole.keeper
+    whole.kill(supervisor.ENCLOSURE)
+    hub.until(lambda: hub.opens(keeper), "it does not come back")
+    assert hub.server(keeper)["ready"]
+    assert hub.run_inside(keeper, "cat", "/home/user/kept.txt") == "work\n"
+    environment = hub.run_inside(keeper, "env")
+    assert "CUDA_DEVICE_SM_LIMIT_0=25" in environment
+
+
+def test_the_reaper_is_started_again(whole):
+    def reaper() -> int | None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes()
+                environment = (folder / "environ").read_bytes()
+            except OSError:
+                continue
+            ours = str(whole.hub.demo.data / "store.sqlite").encode() in environment
+            if ours and b"hub_services.reaper" in words:
+                return int(folder.name)
+        return None
+
+    before = reaper()
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+    whole.hub.until(lambda: reaper() not in {None, before}, "the reaper stays away")
+
+
+def test_after_kill_9_of_everything_the_next_start_finds_the_workspace_and_leaves_nothing(
+    tmp_path,
+):
+    data = tmp_path / "demo"
+    with demos.started(data=data, cwd=tmp_path) as first:
+        hub = whole_of(first, "").hub
+        keeper, waiter = hub.new_user(), hub.new_user()
+        hub.start(keeper, profile="nb-gpu-h100", sm_percent=25)
+        hub.until_ready(keeper)
+        hub.run_inside(keeper, "sh", "-c", "echo work > /home/user/kept.txt")
+        pool = ThreadPoolExecutor(1)
+        pool.submit(hub.start, waiter, profile="nb-gpu-l4")  # ends with the hub
+        hub.until(lambda: hub.objects("pods", waiter), "no Pod")
+        assert not hub.server(waiter)["ready"]
+        children = set(processes.descendants(first.process.pid))
+        first.process.kill()
+        first.process.wait()
+        deadline = time.monotonic() + 5
+        while any(Path(f"/proc/{pid}/exe").exists() for pid in children):
+            assert time.monotonic() < deadline, "something outlives the demo"
+            time.sleep(0.05)
+        (data / "ready.json").unlink()
+    with demos.started(data=data, cwd=tmp_path) as second:
+        hub = whole_of(second, keeper).hub
+        for user in (keeper, waiter):
+            hub.until(
+                lambda user=user: (
+                    hub.server(user).get("ready")
+                    or not (hub.server(user) or hub.objects("pods", user))
+                ),
+                "neither adopted nor removed",
+            )
+        if not hub.server(keeper).get("ready"):
+            hub.start(keeper, profile="nb-gpu-h100", sm_percent=25)
+            hub.until_ready(keeper)
+        assert hub.run_inside(keeper, "cat", "/home/user/kept.txt") == "work\n"
+        for user in (keeper, waiter):
+            hub.stop(user)
+            hub.until(
+                lambda user=user: not hub.objects("pods,resourceclaims", user), "something is left"
+            )
+            assert all(reason for _, reason in hub.sessions(user)), "a session is left open"
