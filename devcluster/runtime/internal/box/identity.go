@@ -35,6 +35,7 @@ func (id Identity) start(argv []string, lookup func(string) (string, error), att
 			done <- result{0, err}
 			return
 		}
+		id.name(attr)
 		pid, err := syscall.ForkExec(path, argv, attr)
 		if err != nil {
 			err = explain(path, attr.Dir, err)
@@ -106,7 +107,7 @@ func (id Identity) assume() error {
 }
 
 // become changes user and groups as far as this user namespace knows them; one that maps a single user
-// leaves us who we are (the runtime says so once, see Machine.Identities).
+// leaves us who we are, under another number perhaps (see name).
 func (id Identity) become() error {
 	groups := make([]uint32, 0, len(id.Groups))
 	for _, g := range id.Groups {
@@ -132,6 +133,17 @@ func (id Identity) become() error {
 		}
 	}
 	return nil
+}
+
+// name gives the command a user namespace in which we bear its number, where ours knows nobody of it. The process
+// has every capability in there until it executes the command, and none afterwards: whoever is not root keeps none.
+func (id Identity) name(attr *syscall.ProcAttr) {
+	if !id.Named || isMapped("uid", id.UID) {
+		return
+	}
+	attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
+	attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: id.UID, HostID: os.Geteuid(), Size: 1}}
+	attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: id.GID, HostID: os.Getegid(), Size: 1}}
 }
 
 // isMapped says whether this user namespace has a user or group.

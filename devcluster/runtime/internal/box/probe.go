@@ -26,6 +26,8 @@ type Machine struct {
 	Users bool
 	// Identities: a command can be anyone the Pod says. Otherwise everyone is the user that runs us.
 	Identities bool
+	// Named: where it cannot, it can at least bear the number that the Pod says.
+	Named bool
 }
 
 // probeUsers is a mapping as the kubelet chooses them.
@@ -46,7 +48,11 @@ func (m Machine) Limits() []string {
 	if !m.Users {
 		out = append(out, "no user namespaces with ranges or no mapped mounts: Pods with hostUsers: false are refused")
 	}
-	if !m.Identities {
+	switch {
+	case m.Identities:
+	case m.Named:
+		out = append(out, "this user namespace maps a single user: every container is this user, by the number it asks for; supplemental groups have no effect")
+	default:
 		out = append(out, "this user namespace maps a single user: runAsUser, runAsGroup and supplemental groups have no effect")
 	}
 	return out
@@ -74,6 +80,10 @@ func Probe(folder string) (Machine, error) {
 	m.OwnPIDs = err == nil
 	_, err = runProbe(unix.CLONE_NEWNS, dir, m, "users")
 	m.Users = err == nil && m.OwnPIDs
+	if !m.Identities {
+		_, err = runProbe(unix.CLONE_NEWNS, dir, m, "name")
+		m.Named = err == nil
+	}
 	return m, nil
 }
 
@@ -135,6 +145,14 @@ func (p probe) try() error {
 			return err
 		}
 		return p.inUsers()
+	case "name":
+		attr := &syscall.ProcAttr{Sys: &syscall.SysProcAttr{}, Files: []uintptr{0, 1, 2}}
+		Identity{UID: 1000, GID: 1000, Named: true}.name(attr)
+		pid, err := syscall.ForkExec(self, []string{self, "hold"}, attr) // its input is empty: it ends at once
+		if err == nil {
+			_, err = unix.Wait4(pid, nil, 0, nil)
+		}
+		return err
 	}
 	return nil
 }

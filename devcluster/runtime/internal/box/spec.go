@@ -127,6 +127,9 @@ type Identity struct {
 	// Ambient holds those that also a user other than root has from the start.
 	Ambient    []int
 	NoNewPrivs bool
+	// Named is for machines where the user namespace has one user only: a command that asks for another gets a
+	// user namespace of its own, in which this one user bears the number that was asked for.
+	Named bool
 }
 
 // Exit is how a command ended.

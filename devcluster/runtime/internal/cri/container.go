@@ -372,8 +372,12 @@ func (s *server) ContainerStatus(_ context.Context, r *rt.ContainerStatusRequest
 	if out.StopSignal == rt.Signal_RUNTIME_DEFAULT {
 		out.StopSignal = rt.Signal_SIGTERM
 	}
-	if s.machine.Identities {
-		out.User = &rt.ContainerUser{Linux: &rt.LinuxContainerUser{Uid: int64(id.UID), Gid: int64(id.GID), SupplementalGroups: groups64(id.Groups)}}
+	if s.machine.Identities || s.machine.Named {
+		user := &rt.LinuxContainerUser{Uid: int64(id.UID), Gid: int64(id.GID)}
+		if s.machine.Identities {
+			user.SupplementalGroups = groups64(id.Groups)
+		}
+		out.User = &rt.ContainerUser{Linux: user}
 	}
 	if s.cgroups != nil && c.config.GetLinux().GetResources() != nil {
 		out.Resources = &rt.ContainerResources{Linux: c.config.Linux.Resources}

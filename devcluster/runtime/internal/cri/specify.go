@@ -65,7 +65,7 @@ func (s *server) specify(p *sandbox, image *images.Image, c *rt.ContainerConfig,
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		spec.Process.Env = append(spec.Process.Env, k+"="+env[k])
 	}
-	spec.Process.Identity = box.Identity{UID: user.uid, GID: user.gid, Groups: append(user.groups, groups...), NoNewPrivs: security.GetNoNewPrivs()}
+	spec.Process.Identity = box.Identity{UID: user.uid, GID: user.gid, Groups: append(user.groups, groups...), NoNewPrivs: security.GetNoNewPrivs(), Named: s.machine.Named}
 	spec.Process.Identity.Bounding, spec.Process.Identity.Ambient, err = capabilities(security)
 	return spec, err
 }
