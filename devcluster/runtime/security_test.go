@@ -92,6 +92,17 @@ func TestWhatAContainerWritesInAVolumeIsItsOwn(t *testing.T) {
 	})
 }
 
+func TestAUserOtherThanRootHasNoCapabilityAndGetsNone(t *testing.T) {
+	everywhere(t, func(t *testing.T, n *node) {
+		restricted := security(func(s *rt.LinuxContainerSecurityContext) {
+			s.RunAsUser, s.NoNewPrivs, s.Capabilities = id(4242), true, &rt.Capability{DropCapabilities: []string{"ALL"}}
+		})
+		got := n.says("id -u; grep -E 'CapPrm|CapEff|CapAmb|NoNewPrivs' /proc/self/status | cut -f2", restricted)
+		none := "0000000000000000"
+		same(t, "user, permitted, effective, ambient, no_new_privs", got, "4242\n"+none+"\n"+none+"\n"+none+"\n1")
+	})
+}
+
 func TestTheStatusSaysAsWhomAContainerRuns(t *testing.T) {
 	everywhere(t, func(t *testing.T, n *node) {
 		pod, c := n.pod()

@@ -66,6 +66,9 @@ func orNotDirectory(err error) error {
 
 // assume makes the calling thread the identity, for good.
 func (id Identity) assume() error {
+	if id.isNamed() {
+		return id.forgoPrivileges()
+	}
 	last, err := lastCapability()
 	if err != nil {
 		return err
@@ -98,10 +101,15 @@ func (id Identity) assume() error {
 			return fmt.Errorf("raise capability %d: %w", c, err)
 		}
 	}
-	if id.NoNewPrivs {
-		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-			return fmt.Errorf("no_new_privs: %w", err)
-		}
+	return id.forgoPrivileges()
+}
+
+func (id Identity) forgoPrivileges() error {
+	if !id.NoNewPrivs {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	return nil
 }
@@ -135,10 +143,14 @@ func (id Identity) become() error {
 	return nil
 }
 
-// name gives the command a user namespace in which we bear its number, where ours knows nobody of it. The process
-// has every capability in there until it executes the command, and none afterwards: whoever is not root keeps none.
+func (id Identity) isNamed() bool { return id.Named && !isMapped("uid", id.UID) }
+
+// name gives the command a user namespace in which we bear its number, where ours knows nobody of it. Who writes the
+// mapping needs CAP_SETFCAP, because it is our root that gets another number (user_namespaces(7)), so the thread keeps
+// what it has. The process has every capability in its namespace until it executes the command, and none
+// afterwards: whoever is not root keeps none.
 func (id Identity) name(attr *syscall.ProcAttr) {
-	if !id.Named || isMapped("uid", id.UID) {
+	if !id.isNamed() {
 		return
 	}
 	attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
