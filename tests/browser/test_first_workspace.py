@@ -9,11 +9,16 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.integration.demo import demos
+from tests.integration.devcluster.clusters import kubectl_of
+from tests.integration.hub.hubs import Hub
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser]
 
@@ -60,7 +65,20 @@ def test_the_form_has_no_accessibility_violation(hub, chromium, width, scheme):
     context.close()
 
 
-def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(hub, chromium):
+@pytest.fixture(params=["as whoever tests", "as a plain user"])
+def anybodys_hub(request, hub):
+    """A hub and cluster run by whoever runs the tests, and by a user without privileges."""
+    if request.param == "as whoever tests":
+        yield hub
+        return
+    request.getfixturevalue("embedded")
+    with demos.started_by_plain_user() as demo:
+        yield Hub(demo, kubectl_of(Path(demo.ready["kubeconfig"])))
+
+
+@pytest.mark.usefixtures("free_gpus")
+def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(anybodys_hub, chromium):
+    hub = anybodys_hub
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     name = f"new-{uuid4().hex[:8]}"
@@ -79,6 +97,8 @@ def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(hub, 
     page.screenshot(path=ARTIFACTS / "lab.png")
 
     page.locator(".jp-LauncherCard[data-category=Notebook]").first.click()
+    # Before it is idle a cell that is run is not run, and nobody says so.
+    expect(page.get_by_text("| Idle")).to_be_visible(timeout=MINUTE)
     cell = page.locator(".jp-Notebook .cm-content").first
     cell.click(timeout=MINUTE)
     page.keyboard.type(
@@ -88,17 +108,52 @@ def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(hub, 
     expect(page.get_by_text("done!")).to_be_visible(timeout=MINUTE)
     page.screenshot(path=ARTIFACTS / "cell.png")
 
-    (claim,) = hub.objects("resourceclaims", name)
-    (device,) = claim["status"]["allocation"]["devices"]["results"]
+    (pod,) = hub.objects("pods", name)
+    labels = pod["metadata"]["labels"]
+    assert labels["eugo.dev/gpu-model"] == "H100"
+    assert labels["eugo.dev/effective-gpus"] == "0.25"
+    assert pod["spec"]["resourceClaims"][0]["resourceClaimTemplateName"]
+    (device,) = devices_of(hub, name)
     assert device["consumedCapacity"]["cores"] == "25"
+    four_share_one_gpu_and_a_fifth_takes_the_next(hub, name)
 
-    hub.stop(name)
+    page.goto(f"{hub.demo.ready['url']}/hub/home")
+    page.click("#stop")
+    expect(page.locator("#start")).to_have_text(re.compile("Start My Server"), timeout=MINUTE)
     hub.until(lambda: not hub.objects("pods,resourceclaims", name), "something is left")
-    hub.start(name, profile="nb-cpu-2")
-    hub.until_ready(name)
+    page.click("#start")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")
+    expect(page.locator("#eugo-sm_percent")).to_have_value("25")  # as chosen the last time
+    page.click("#eugo-start")
+    page.wait_for_url(f"**/user/{name}/lab**", timeout=2 * MINUTE, wait_until="commit")
+    expect(page.locator(".jp-DirListing-item", has_text="kept.txt")).to_be_visible(
+        timeout=2 * MINUTE
+    )
+    page.screenshot(path=ARTIFACTS / "again.png")
     assert hub.run_inside(name, "cat", "/home/user/kept.txt") == "25"
     hub.stop(name)
+    hub.until(lambda: not hub.objects("pods,resourceclaims", name), "something is left")
     context.close()
+
+
+def devices_of(hub, name: str) -> list[dict[str, Any]]:
+    (claim,) = hub.objects("resourceclaims", name)
+    found: list[dict[str, Any]] = claim["status"]["allocation"]["devices"]["results"]
+    return found
+
+
+def four_share_one_gpu_and_a_fifth_takes_the_next(hub, first: str) -> None:
+    others = [hub.new_user() for _ in range(4)]
+    for other in others:
+        hub.start(other, profile="nb-gpu-h100", sm_percent=25)
+    for other in others:
+        hub.until_ready(other)
+    used = [devices_of(hub, each)[0]["device"] for each in (first, *others)]
+    assert sorted(used.count(device) for device in set(used)) == [1, 4]
+    for other in others:
+        hub.stop(other)
+    for other in others:
+        hub.until(lambda other=other: not hub.objects("pods", other), "something is left")
 
 
 def test_the_form_works_without_javascript_and_shows_errors_beside_their_fields(hub, chromium):

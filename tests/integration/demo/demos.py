@@ -11,8 +11,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -21,11 +23,17 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devcluster import build
+from scripts.local import tools
+from tests.integration.demo import plain_user
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 120
+_PLAIN_ID = 54321
+"""Nobody's, and beyond what machines give to people and services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +96,17 @@ def fails(*options: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextlib.contextmanager
-def started(*options: str | Path, data: Path, cwd: Path) -> Iterator[Demo]:
-    """Start a demo and wait for its ready file; it is killed if it is still there at the end."""
+def started(
+    *options: str | Path, data: Path, cwd: Path, before: Sequence[str] = ()
+) -> Iterator[Demo]:
+    """
+    Start a demo and wait for its ready file; it is killed if it is still there at the end.
+
+    Args:
+        before: Words before the command line, of a program that becomes it.
+    """
     process = subprocess.Popen(
-        command("--port=0", "--data", data, *options),
+        [*before, *command("--port=0", "--data", data, *options)],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -114,6 +129,41 @@ def started(*options: str | Path, data: Path, cwd: Path) -> Iterator[Demo]:
                     process.communicate(timeout=60)
                 except subprocess.TimeoutExpired:
                     process.kill()
+
+
+@contextlib.contextmanager
+def started_by_plain_user() -> Iterator[Demo]:
+    """
+    Start a demo with a cluster of its own as a user without privileges.
+
+    For root that is somebody made for it; for anybody else, oneself.
+    """
+    # Not pytest's folder: it is closed to others.
+    home = Path(tempfile.mkdtemp(prefix="eugo-newcomer-"))
+    try:
+        before: list[str] = []
+        if os.geteuid() == 0:
+            os.chown(home, _PLAIN_ID, _PLAIN_ID)
+            home.chmod(0o755)
+            programs = home / "programs"
+            programs.mkdir()
+            compiled = build.provide(keep=True, report=print)
+            for program in (compiled.kube, compiled.runtime):
+                shutil.copy2(program, programs)
+                (programs / program.name).chmod(0o755)
+            node = tools.find_node(os.environ.get("PATH", ""), venv=Path(sys.prefix))
+            needs = {ROOT, Path(sys.prefix), Path(sys.base_prefix)}
+            needs |= {node.executable.resolve().parent} if node else set()
+            asked = {"id": _PLAIN_ID, "home": str(home), "needs": sorted(map(str, needs))}
+            before = [
+                "unshare", "--mount", "--propagation=private", "--",
+                "env", f"EUGO_DEVCLUSTER_PROGRAMS={programs}",
+                sys.executable, plain_user.__file__, json.dumps(asked),
+            ]  # fmt: skip
+        with started(data=home / "demo", cwd=home, before=before) as demo:
+            yield demo
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def log_of(data: Path) -> str:
