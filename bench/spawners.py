@@ -1,8 +1,8 @@
 """
 Spawners without a hub, for benchmarks: ours and KubeSpawner's on the same cluster and namespace.
 
-Both make the same kind of Pod (one container, a home volume, no GPU unless asked), bound to a Node
-that no kubelet serves, so that the only thing measured is what a spawner and the API server do.
+Both make the same kind of Pod: one container, a home volume, no GPU unless asked. Where it runs is
+the bench's to say, by `modify_pod_hook`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from traitlets.config import Config
 from eugospawner.spawner import EugoSpawner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from kubespawner import KubeSpawner
@@ -39,15 +40,20 @@ def config(namespace: str, *, store: Path, catalog: Path) -> Config:
     return made
 
 
-def spawner_of(kind: type[KubeSpawner], name: str, made: Config, *, node: str) -> Any:
-    """Return a spawner of *kind* for a user *name* whose Pod is bound to *node*."""
-    user = SimpleNamespace(name=name, id=name, url=f"/user/{name}/")
+def bound_to(node: str) -> Callable[[object, Any], Any]:
+    """Return a `modify_pod_hook` that puts the Pod on *node*, past the scheduler."""
 
     def bind(_spawner: object, pod: Any) -> Any:
         pod.spec.node_name = node
         pod.spec.priority_class_name = None
         return pod
 
-    spawner = kind(_mock=True, user=user, config=made, modify_pod_hook=bind)
+    return bind
+
+
+def spawner_of(kind: type[KubeSpawner], name: str, made: Config) -> Any:
+    """Return a spawner of *kind* for a user *name*."""
+    user = SimpleNamespace(name=name, id=name, url=f"/user/{name}/")
+    spawner = kind(_mock=True, user=user, config=made)
     spawner.user_options = {"profile": "nb-cpu-2"} if kind is EugoSpawner else {}
     return spawner

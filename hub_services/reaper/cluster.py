@@ -8,11 +8,10 @@ made a moment ago is never meant (facts on security, §4).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kubernetes_asyncio.client import ApiException, CoreV1Api, ResourceV1Api
+from kubernetes_asyncio.client import CoreV1Api, ResourceV1Api
 
 from eugospawner import cluster
 from eugospawner.manifests import labels
@@ -34,7 +33,6 @@ _GRACE_SECONDS: Final = 10
 _READ_SECONDS: Final = 10
 _CONFLICT: Final = 409
 _NOT_FOUND: Final = 404
-_FIRST_ERROR: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +110,10 @@ class Cluster:
         try:
             await cluster.call(
                 f"delete the GPU claim template {template.name}",
-                lambda: self._resource.delete_namespaced_resource_claim_template(
-                    template.name, self._namespace, body=options
-                ),
+                self._resource.delete_namespaced_resource_claim_template,
+                template.name,
+                self._namespace,
+                body=options,
             )
         except ClusterError as error:
             if error.status not in {_NOT_FOUND, _CONFLICT}:
@@ -123,24 +122,12 @@ class Cluster:
     async def _list(
         self, what: str, method: Callable[..., Awaitable[Any]], selector: str = ""
     ) -> Sequence[Json]:
-        async def request() -> Json:
-            response = await method(
-                self._namespace,
-                label_selector=selector,
-                _preload_content=False,
-                _request_timeout=_READ_SECONDS,
-            )
-            try:
-                text = await response.read()
-            finally:
-                response.release()
-            if response.status >= _FIRST_ERROR:
-                # Without preloading the client raises nothing by itself.
-                error = ApiException(status=response.status, reason=response.reason)
-                error.body = text.decode(errors="replace")
-                raise error
-            return json.loads(text)
-
-        answer = await cluster.call(what, request)
+        answer = await cluster.call(
+            what,
+            method,
+            self._namespace,
+            label_selector=selector,
+            _request_timeout=_READ_SECONDS,
+        )
         items: list[Json] = answer.get("items") or []
         return items

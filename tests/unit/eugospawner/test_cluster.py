@@ -35,9 +35,15 @@ class FakeApi:
 
         async def call(*arguments: Any, **keywords: Any) -> Any:
             self.calls.append(f"{verb} {kind}")
-            if self.faults:
-                raise self.faults.pop(0)
-            return getattr(self, f"_{verb}")(kind, *arguments, **keywords)
+            assert keywords.pop("_preload_content") is False
+            assert keywords.pop("_request_timeout") > 0
+            try:
+                if self.faults:
+                    raise self.faults.pop(0)
+                answer = getattr(self, f"_{verb}")(kind, *arguments, **keywords)
+            except ApiException as refusal:
+                return a_response(refusal.status, refusal.reason, refusal.body)
+            return a_response(200, "OK", json.dumps(answer))
 
         return call
 
@@ -59,11 +65,7 @@ class FakeApi:
     def _read(self, kind: str, name: str, _namespace: str) -> Any:
         if (kind, name) not in self.held:
             raise api_error(404, "NotFound", f"{name} not found")
-        found = self.held[kind, name]
-        if kind == "persistent_volume_claim":
-            metadata = SimpleNamespace(name=name, annotations=found["metadata"].get("annotations"))
-            return SimpleNamespace(metadata=metadata)
-        return found
+        return self.held[kind, name]
 
     def _delete(self, kind: str, name: str, _namespace: str, *, body: Any) -> None:
         found = self._read(kind, name, _namespace)
@@ -71,6 +73,15 @@ class FakeApi:
         if uid is not None and uid != found["metadata"]["uid"]:
             raise api_error(409, "Conflict", "the uid differs")
         del self.held[kind, name]
+
+
+def a_response(status: int, reason: str, body: str) -> Any:
+    """An answer as aiohttp gives it; the client raises nothing for one that is not preloaded."""
+
+    async def read() -> bytes:
+        return body.encode()
+
+    return SimpleNamespace(status=status, reason=reason, read=read, release=lambda: None)
 
 
 def api_error(status: int, reason: str, message: str) -> ApiException:
