@@ -33,6 +33,7 @@ _ANSWER_SECONDS: Final = 30
 _FIRST_ERROR: Final = 400
 _FIRST_DELAY: Final = 0.1
 _NOT_FOUND: Final = 404
+_FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
 #: A Pod deleted without grace is gone within a second or two; half a minute is patience.
 _LEFTOVER_ATTEMPTS: Final = 60
@@ -150,15 +151,18 @@ class ClaimTemplates:
         self._known.add((namespace, name))
 
 
-async def ensure_volume_claim(api: Any, namespace: str, claim: Json) -> None:
+async def ensure_volume_claim(api: Any, namespace: str, claim: Json, *, known: bool) -> None:
     """
     Make sure that the PersistentVolumeClaim *claim* exists and belongs to its owner.
+
+    Args:
+        known: It was seen before, and is looked for first: then one call is enough either way.
 
     Raises:
         ClusterError: It could not be made, or one of that name belongs to somebody else.
     """
     name = claim["metadata"]["name"]
-    existing = await _find_claim(api, namespace, name)
+    existing = await _find_claim(api, namespace, name) if known else None
     if existing is None:
         try:
             await call(
@@ -168,9 +172,12 @@ async def ensure_volume_claim(api: Any, namespace: str, claim: Json) -> None:
                 claim,
             )
         except ClusterError as error:
-            if error.status != _CONFLICT:
+            # A full quota is said before it is seen that the volume exists already.
+            if error.status not in {_CONFLICT, _FORBIDDEN}:
                 raise
             existing = await _find_claim(api, namespace, name)
+            if existing is None:
+                raise
     if existing is not None:
         _check_owner(existing, claim)
 

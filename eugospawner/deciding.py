@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from kubespawner import KubeSpawner
@@ -20,6 +21,7 @@ from traitlets import Integer, TraitError, Unicode, default, validate
 from eugospawner import form, options, podspec, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
+from eugospawner.manifests import labels
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.admission import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
@@ -68,6 +70,7 @@ class DecidingSpawner(KubeSpawner):
 
     _admitted: Admitted | None = None
     _session_id = ""
+    _pod_labels: Mapping[str, str] = MappingProxyType({})
 
     @validate("guarantee_percent")
     def _validate_guarantee(self, proposal: Any) -> int:
@@ -148,12 +151,15 @@ class DecidingSpawner(KubeSpawner):
                 raise refusals.denied(reasons)
             case Queued(admitted=admitted) | (Admitted() as admitted):
                 self._admitted, self._session_id = admitted, uuid.uuid4().hex
-        traits = podspec.make_traits(
+        self._pod_labels = labels.make_pod_labels(
             admitted.grant,
-            self.desk.catalog.storage,
             owner_slug=self._slug(self.user.name),
             workspace_slug=self._slug(self.name),
             session=self._session_id,
+        )
+        traits = podspec.make_traits(
+            admitted.grant,
+            self.desk.catalog.storage,
             guarantee_percent=self.guarantee_percent,
             fs_group=self.fs_gid,
         )

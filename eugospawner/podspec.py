@@ -14,24 +14,19 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_asyncio import client
 from kubespawner.utils import get_k8s_model
 
-from eugospawner.manifests import claims, labels, names
+from eugospawner.manifests import claims, names
 from eugospawner.manifests import pod as pods
 from eugospawner.policy import units
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eugospawner.policy.admission import Grant
     from eugospawner.policy.catalog import Storage
 
 
 def make_traits(
-    grant: Grant,
-    home: Storage,
-    *,
-    owner_slug: str,
-    workspace_slug: str,
-    session: str,
-    guarantee_percent: int,
-    fs_group: int | None,
+    grant: Grant, home: Storage, *, guarantee_percent: int, fs_group: int | None
 ) -> dict[str, object]:
     """Return KubeSpawner's traits for *grant*, by name."""
     return {
@@ -48,14 +43,18 @@ def make_traits(
             root_shell=grant.root_shell, fs_group=fs_group
         ),
         "extra_pod_config": pods.make_pod_fields(grant),
-        "extra_labels": labels.make_pod_labels(
-            grant, owner_slug=owner_slug, workspace_slug=workspace_slug, session=session
-        ),
     }
 
 
-def complete(pod: Any, grant: Grant, *, home_claim: str, home_path: str) -> None:
-    """Add volumes, variables, start-up container and GPU claim of *grant* to a finished Pod."""
+def complete(
+    pod: Any, grant: Grant, *, labels: Mapping[str, str], home_claim: str, home_path: str
+) -> None:
+    """
+    Add what *grant* means beyond the traits to a finished Pod.
+
+    Labels are among it: KubeSpawner would look for templates in each of them.
+    """
+    pod.metadata.labels = {**(pod.metadata.labels or {}), **labels}
     spec, notebook = pod.spec, pod.spec.containers[0]
     spec.volumes = _extended(spec.volumes, client.V1Volume, pods.make_volumes(grant, home_claim))
     notebook.volume_mounts = _extended(

@@ -44,6 +44,7 @@ class EugoSpawner(DecidingSpawner):
     """Starts workspaces that admission admitted, and says what happens in plain words."""
 
     _end_reason = ""
+    _pvc_exists: bool
 
     @property
     def pod_reflector(self) -> PodReflector:
@@ -122,7 +123,7 @@ class EugoSpawner(DecidingSpawner):
             return
         grant, store = self._admitted.grant, await self.desk.store()
         home = self.api.api_client.sanitize_for_serialization(self.get_pvc_manifest())
-        await cluster.ensure_volume_claim(self.api, self.namespace, home)
+        await cluster.ensure_volume_claim(self.api, self.namespace, home, known=self._pvc_exists)
         self._pvc_exists = True
         for mount in grant.mounts:
             # The record first: a volume without one would be nobody's.
@@ -134,7 +135,8 @@ class EugoSpawner(DecidingSpawner):
                 owner_slug=self._slug(grant.owner),
                 storage_class=self.storage_class,
             )
-            await cluster.ensure_volume_claim(self.api, self.namespace, claim)
+            known = mount.claim_name is not None
+            await cluster.ensure_volume_claim(self.api, self.namespace, claim, known=known)
         if grant.gpus is not None:
             await self._ensure_template(grant.gpus)
 
@@ -149,7 +151,11 @@ class EugoSpawner(DecidingSpawner):
         if self._admitted is not None:
             home_path = self.desk.catalog.storage.home_path
             podspec.complete(
-                pod, self._admitted.grant, home_claim=self.pvc_name, home_path=home_path
+                pod,
+                self._admitted.grant,
+                labels=self._pod_labels,
+                home_claim=self.pvc_name,
+                home_path=home_path,
             )
         return pod
 
@@ -157,9 +163,10 @@ class EugoSpawner(DecidingSpawner):
         """Return the Pod once it is ready; woken by its changes, never polling."""
         watches, healed = self.desk.watches, False
         while True:
-            pod, events = self._pod, watches.events.of_pod(self._pod_key)
+            pod = self._pod
             if diagnosis.is_ready(pod):
                 return pod
+            events = watches.events.of_pod(self._pod_key)
             failure = diagnosis.failure_of(pod, events)
             if failure is not None:
                 self._end_reason = failure.reason

@@ -123,7 +123,7 @@ PASSING = [
 @pytest.mark.parametrize("fault", PASSING, ids=repr)
 async def test_a_passing_fault_is_tried_again(api: FakeApi, fault: BaseException) -> None:
     api.faults = [fault] * 3
-    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=True)
     assert ("persistent_volume_claim", "volume-1") in api.held
 
 
@@ -131,18 +131,18 @@ async def test_a_passing_fault_is_tried_again(api: FakeApi, fault: BaseException
 async def test_a_fault_that_stays_is_an_error_in_words(api: FakeApi, fault: BaseException) -> None:
     api.faults = [fault] * 100
     with pytest.raises(ClusterError, match="Could not read the volume volume-1"):
-        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
+        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=True)
 
 
 @pytest.mark.parametrize(("status", "reason"), [(403, "Forbidden"), (422, "Invalid")])
 async def test_a_refusal_is_not_tried_again_and_keeps_the_clusters_sentence(
     api: FakeApi, status: int, reason: str
 ) -> None:
-    api.faults = [api_error(404, "NotFound", ""), api_error(status, reason, "exceeded quota: q")]
+    api.faults = [api_error(status, reason, "exceeded quota: q")]
     with pytest.raises(ClusterError, match="exceeded quota: q") as caught:
-        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
+        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
     assert (caught.value.status, caught.value.reason) == (status, reason)
-    assert len(api.calls) == 2
+    assert api.calls.count("create persistent_volume_claim") == 1
 
 
 async def test_an_answer_that_is_no_status_object_is_still_told(api: FakeApi) -> None:
@@ -150,25 +150,40 @@ async def test_an_answer_that_is_no_status_object_is_still_told(api: FakeApi) ->
     error.body = "<html>no</html>"
     api.faults = [error]
     with pytest.raises(ClusterError, match="Forbidden by the proxy"):
-        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
+        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
 
 
-async def test_a_volume_that_is_there_is_used(api: FakeApi) -> None:
-    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
-    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
-    assert api.calls.count("create persistent_volume_claim") == 1
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_volume_that_is_there_is_used(api: FakeApi, known: bool) -> None:
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
+    assert api.calls == ["create persistent_volume_claim"]
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=known)
+    assert len(api.held) == 1
+
+
+async def test_a_volume_that_was_seen_before_and_is_gone_is_made_anew(api: FakeApi) -> None:
+    """KubeSpawner 7.1 remembers and does not look: the Pod then waits for ever."""
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=True)
+    assert len(api.held) == 1
+
+
+async def test_a_full_quota_does_not_keep_from_a_volume_that_exists(api: FakeApi) -> None:
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
+    api.faults = [api_error(403, "Forbidden", "exceeded quota: q")]
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
 
 
 async def test_a_volume_whose_creation_was_not_answered_is_found(api: FakeApi) -> None:
     api.loses_answers = 1
-    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim())
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim(), known=False)
     assert len(api.held) == 1
 
 
 async def test_a_volume_of_somebody_else_is_never_used(api: FakeApi) -> None:
-    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim("mallory"))
-    with pytest.raises(ClusterError, match="belongs to somebody else"):
-        await cluster.ensure_volume_claim(api, "eugo", a_volume_claim("alice"))
+    await cluster.ensure_volume_claim(api, "eugo", a_volume_claim("mallory"), known=False)
+    for known in (True, False):
+        with pytest.raises(ClusterError, match="belongs to somebody else"):
+            await cluster.ensure_volume_claim(api, "eugo", a_volume_claim("alice"), known=known)
 
 
 async def test_a_template_is_asked_for_once(api: FakeApi) -> None:
