@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from jupyterhub.utils import url_escape_path, url_path_join
 from kubespawner import KubeSpawner
 from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Callable as CallableTrait
 from traitlets import Integer, TraitError, Unicode, default, validate
 
-from eugospawner import form, options, podspec, refusals
+from eugospawner import form, options, podspec, preflight, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
 from eugospawner.manifests import labels
@@ -108,9 +109,9 @@ class DecidingSpawner(KubeSpawner):
         slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""
         return slug
 
-    def _actor(self) -> Actor:
+    def _actor(self, asker: Any = None) -> Actor:
         """Return who asks: an admin may start a workspace for its owner."""
-        asker = getattr(self.handler, "current_user", None) or self.user
+        asker = asker or getattr(self.handler, "current_user", None) or self.user
         return Actor(name=asker.name, is_admin=bool(getattr(asker, "admin", False)))
 
     # Deciding
@@ -129,14 +130,22 @@ class DecidingSpawner(KubeSpawner):
         except StoreError as error:
             raise refusals.store_down() from error
 
-    async def judge(self, words: object) -> Verdict:
-        """Return the verdict on JSON options at this moment; raises as `circumstances`."""
+    async def judge(
+        self, words: object, *, asker: Any = None, workspace: str | None = None
+    ) -> Verdict:
+        """
+        Return the verdict on JSON options at this moment; raises as `circumstances`.
+
+        Args:
+            asker: The hub's user who asks; `None`: whoever the spawner's handler answers.
+            workspace: Server name, where it is not this spawner's own.
+        """
         return judge(
             words,
             await self.circumstances(),
             owner=self.user.name,
-            workspace=self.name,
-            actor=self._actor(),
+            workspace=self.name if workspace is None else workspace,
+            actor=self._actor(asker),
         )
 
     async def load_user_options(self) -> None:
@@ -170,14 +179,23 @@ class DecidingSpawner(KubeSpawner):
         circumstances = await self.circumstances()
         attempt = self.attempt
         saved = self.orm_spawner.user_options if self.orm_spawner else None
+        words = attempt.options if attempt else self.prefill or saved or {}
+        verdict = await self.judge(words)
         return form.render(
             catalog=circumstances.catalog,
             accounts=circumstances.accounts,
             volumes=circumstances.volumes,
             cluster=circumstances.cluster,
-            options=attempt.options if attempt else self.prefill or saved or {},
+            options=words,
             refusals=attempt.refusals if attempt else (),
             nearest=attempt.nearest if attempt else None,
+            preflight=preflight.describe(verdict.decision, words=words, nearest=verdict.nearest),
+            preflight_url=url_path_join(
+                self.hub.base_url,
+                preflight.PATH,
+                self.user.escaped_name,
+                url_escape_path(self.name),
+            ),
             base_url=self.hub.base_url,
         )
 

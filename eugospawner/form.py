@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -105,6 +106,51 @@ class Change:
     after: str
 
 
+class Outcome(StrEnum):
+    """What would come of pressing Start now."""
+
+    STARTS = "starts"
+    WAITS = "waits"
+    REFUSED = "refused"
+
+
+_TITLES: Final = {
+    Outcome.STARTS: "It can start",
+    Outcome.WAITS: "It would wait",
+    Outcome.REFUSED: "It would not start",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One line of what a workspace would get."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """
+    What the page says about the form as it stands (L2); `preflight.describe` makes it.
+
+    Attributes:
+        nearest: Words that would be admitted; `None`: these would, or no change helps.
+    """
+
+    outcome: Outcome
+    sentence: str
+    facts: tuple[Fact, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    changes: tuple[Change, ...] = ()
+    nearest: Mapping[str, object] | None = None
+
+    @property
+    def title(self) -> str:
+        """The outcome, readable without its colour."""
+        return _TITLES[self.outcome]
+
+
 def render(
     *,
     catalog: Catalog,
@@ -114,6 +160,8 @@ def render(
     options: Mapping[str, object],
     refusals: tuple[Refusal, ...] = (),
     nearest: Mapping[str, object] | None = None,
+    preflight: Preflight | None = None,
+    preflight_url: str = "",
     base_url: str,
 ) -> str:
     """
@@ -126,7 +174,9 @@ def render(
         nearest: Words that would be admitted; offered as one button, which posts them to the
             form ``eugo-nearest`` of ``spawn.html`` (a form of its own, so that Enter in a field
             never presses it).
-        base_url: Prefix of the hub, for the module's address.
+        preflight: What would come of pressing Start with *options*.
+        preflight_url: Where the module asks again while fields change; empty: nowhere.
+        base_url: Prefix of the hub, for addresses.
     """
     chosen = _Chosen(catalog, options)
     rows = tuple(_rows(catalog, options))
@@ -139,7 +189,7 @@ def render(
             value=chosen.text,
             refusals=refusals,
             by_word=by_word,
-            changes=tuple(_changes(options, nearest)) if nearest is not None else (),
+            changes=changes(options, nearest) if nearest is not None else (),
             nearest=None if nearest is None else json.dumps(nearest, sort_keys=True),
             projects=_projects(accounts, chosen),
             profiles=_with_unknown(chosen, "profile", _profiles(catalog, cluster, chosen)),
@@ -158,6 +208,9 @@ def render(
             owned=tuple(volumes.by_key.values()),
             storage=catalog.storage,
             whole_gpu=WHOLE_GPU,
+            preflight=preflight,
+            preflight_url=preflight_url,
+            home_url=f"{base_url.rstrip('/')}/home",
             module=assets.url(base_url, "form.js"),
         )
     )
@@ -246,20 +299,21 @@ def _profiles(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iterat
 
 def _shape(flavor: Flavor) -> str:
     gpus = f"{flavor.gpu.count} × {flavor.gpu.model}" if flavor.gpu else "no GPU"
-    cpu, memory = units.format_cpu(flavor.cpu_millicores), _size(flavor.memory_bytes)
+    cpu, memory = units.format_cpu(flavor.cpu_millicores), size(flavor.memory_bytes)
     return f"{cpu} CPU · {memory} · {gpus}"
 
 
 def _ends(profile: Profile) -> str:
     parts = []
     if profile.idle_stop is not None:
-        parts.append(f"Idle stop {_duration(profile.idle_stop)}")
+        parts.append(f"Idle stop {duration(profile.idle_stop)}")
     if profile.max_session is not None:
-        parts.append(f"Session limit {_duration(profile.max_session)}")
+        parts.append(f"Session limit {duration(profile.max_session)}")
     return " · ".join(parts)
 
 
-def _duration(length: timedelta) -> str:
+def duration(length: timedelta) -> str:
+    """Return a length of time as people read it: ``8 h``."""
     minutes = int(length.total_seconds()) // 60
     for unit, size in (("d", 24 * 60), ("h", 60)):
         if minutes >= size and minutes % size == 0:
@@ -267,7 +321,7 @@ def _duration(length: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{int(length.total_seconds())} s"
 
 
-def _size(size_bytes: int) -> str:
+def size(size_bytes: int) -> str:
     """Return bytes as people read them: ``8 GiB``."""
     text = units.format_memory(size_bytes)
     return f"{text[:-2]} {text[-2:]}B" if text.endswith("i") else f"{text} bytes"
@@ -395,11 +449,17 @@ def _listed(value: object) -> tuple[object, ...]:
     return tuple(value) if isinstance(value, list | tuple) else ()
 
 
-def _changes(options: Mapping[str, object], nearest: Mapping[str, object]) -> Iterator[Change]:
-    for word, label in LABELS.items():
-        before, after = (_shown(word, words.get(word)) for words in (options, nearest))
-        if before != after:
-            yield Change(label=label, before=before, after=after)
+def changes(options: Mapping[str, object], nearest: Mapping[str, object]) -> tuple[Change, ...]:
+    """Return how *nearest* differs from *options*, in words of the page and in its order."""
+    pairs = (
+        (label, _shown(word, options.get(word)), _shown(word, nearest.get(word)))
+        for word, label in LABELS.items()
+    )
+    return tuple(
+        Change(label=label, before=before, after=after)
+        for label, before, after in pairs
+        if before != after
+    )
 
 
 def _shown(word: str, value: object) -> str:
@@ -437,5 +497,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"cpu": units.format_cpu, "memory": _size}
+    environment.filters |= {"cpu": units.format_cpu, "memory": size}
     return environment

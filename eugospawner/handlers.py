@@ -10,6 +10,8 @@ Handlers: the hub's own pages and doors, where JupyterHub 6.1 does something we 
   and mere visits leave servers behind that never were. `Drafts` takes such a row away again.
 - The pending page's button stops the default server upstream, and needs JavaScript. Here it is
   a form that stops the server of the page.
+- Any script in a page runs upstream. Our pages run those of the hub and of ours and no other: the
+  one that upstream writes into each page is known by a nonce (CSP level 3).
 
 `install` puts them in the place of upstream's classes: ``extra_handlers`` come after those and
 would never be asked (6.1.1, ``JupyterHub.init_handlers``).
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub import apihandlers, handlers
 from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.spawner import SpawnException
@@ -33,11 +37,11 @@ from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcno
 from tornado import web
 from tornado.httputil import url_concat
 
-from eugospawner import assets, diagnosis, form, options
+from eugospawner import assets, diagnosis, form, options, preflight
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Iterator, Mapping, Sequence
 
 #: Fields of the form: the words of a request, and volumes pair by pair.
 _FIELDS: Final = frozenset({*options.WORDS, "volume_claim", "volume_path"})
@@ -168,7 +172,46 @@ def _asset_url(handler: Any) -> Any:
     return lambda name: assets.url(handler.hub.base_url, name)
 
 
-class WorkspaceSpawnHandler(SpawnHandler):
+#: Upstream's page has one script of its own in it, which begins so.
+_INLINE_SCRIPT: Final = '<script type="text/javascript">'
+
+
+class StrictPage(BaseHandler):
+    """A page that runs and loads nothing but what the hub itself serves."""
+
+    @property
+    def content_security_policy(self) -> str:
+        """Return the policy; upstream's forbids to be framed by others and nothing else."""
+        self._nonce: str = getattr(self, "_nonce", "") or secrets.token_urlsafe(16)
+        return "; ".join(
+            [
+                "default-src 'none'",
+                f"script-src 'self' 'nonce-{self._nonce}'",
+                "style-src 'self'",
+                "img-src 'self' data:",  # Bootstrap draws its marks so
+                "font-src 'self'",
+                "connect-src 'self'",
+                "form-action 'self'",
+                "base-uri 'none'",
+                "frame-ancestors 'none'",
+                f"report-uri {self.csp_report_uri}",
+            ]
+        )
+
+    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
+        """Render a page, with its inline script marked as one that may run."""
+        page = super().render_template(name, sync, **words)
+        return self._marked(page) if sync else self._marked_later(page)
+
+    def _marked(self, page: str) -> str:
+        marked = _INLINE_SCRIPT.replace("<script", f'<script nonce="{self._nonce}"')
+        return page.replace(_INLINE_SCRIPT, marked, 1)
+
+    async def _marked_later(self, page: Awaitable[str]) -> str:
+        return self._marked(await page)
+
+
+class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
     """The spawn page: GET shows and prefills the form, POST starts."""
 
     _asked: tuple[Any, str]
@@ -287,7 +330,7 @@ def _in_words() -> Iterator[None]:
         raise web.HTTPError(503, f"The form cannot be shown at present: {error}") from error
 
 
-class WorkspacePendingHandler(SpawnPendingHandler):
+class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
     """The page while a workspace starts; POST cancels the start."""
 
     #: What time it is, as the hub's own columns have it: naive UTC.
@@ -349,6 +392,36 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
             await super().post(user_name=user_name, server_name=server_name)
 
 
+class PreflightHandler(BaseHandler):
+    """
+    Says what would come of the form as it stands; starts, makes and reserves nothing (L2).
+
+    POST with the form's fields, answered in JSON (`preflight.to_json`). The hub's XSRF check
+    and scopes hold as for the form itself.
+    """
+
+    @web.authenticated
+    @needs_scope("servers")
+    async def post(self, user_name: str, server_name: str = "") -> None:
+        """Judge the fields."""
+        user = _find_user(self, user_name)
+        # A name that has no server yet would get a row in the hub's database by being looked at.
+        spawner = user.spawners[server_name if server_name in user.orm_spawners else ""]
+        arguments = readable(self.request.body_arguments)
+        words = options.from_form(
+            {
+                name: [value.decode() for value in values]
+                for name, values in arguments.items()
+                if name in _FIELDS
+            }
+        )
+        verdict = await spawner.judge(words, asker=self.current_user, workspace=server_name)
+        described = preflight.describe(verdict.decision, words=words, nearest=verdict.nearest)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.finish(json.dumps(preflight.to_json(described)))
+
+
 class AssetHandler(web.StaticFileHandler):
     """Serves our scripts and styles: for ever by version, else after asking again."""
 
@@ -380,7 +453,11 @@ class AssetHandler(web.StaticFileHandler):
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
 
 
-_ASSETS: Final = (rf"/{assets.PATH}(.*)", AssetHandler, {"path": str(assets.STATIC)})
+_OWN: Final = (
+    (rf"/{assets.PATH}(.*)", AssetHandler, {"path": str(assets.STATIC)}),
+    (rf"/{preflight.PATH}/([^/]+)/?", PreflightHandler),
+    (rf"/{preflight.PATH}/([^/]+)/([^/]+)", PreflightHandler),
+)
 
 
 def install() -> None:
@@ -394,8 +471,9 @@ def install() -> None:
     _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
     _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)
     _replace(apihandlers.default_handlers, UserServerAPIHandler, WorkspaceServerAPIHandler)
-    if _ASSETS not in handlers.default_handlers:
-        handlers.default_handlers.append(_ASSETS)
+    handlers.default_handlers.extend(
+        entry for entry in _OWN if entry not in handlers.default_handlers
+    )
 
 
 def _replace(table: list[Any], theirs: type, ours: type) -> None:

@@ -2,8 +2,9 @@
  * What has to change on the spawn form while somebody types.
  *
  * The form works without this module, and nothing is decided here: the server judges whatever is
- * sent. Added are: what an absent word means for the chosen profile, the effective GPUs, the
- * Exclusive box in step with the percentage, and adding and removing volumes.
+ * sent. Added are: what an absent word means for the chosen profile, the effective GPUs, slider and
+ * Exclusive box in step with the percentage, adding and removing volumes, and the answer of the
+ * server's rules to the form as it stands ("Will it start?").
  */
 
 const WHOLE_GPU = 100;
@@ -100,9 +101,20 @@ function keepExclusiveInStep() {
   // From here on the number alone is sent; the box is another way to write it.
   exclusive.removeAttribute("name");
   byId("eugo-exclusive-help").textContent = "Nobody else on the same GPU.";
+  const slider = byId("eugo-sm_slider");
   let before = percent.value;
-  const follow = () => (exclusive.checked = Number(percent.value) === WHOLE_GPU);
+  const follow = () => {
+    exclusive.checked = Number(percent.value) === WHOLE_GPU;
+    slider.value = percent.value === "" ? String(WHOLE_GPU) : percent.value;
+    slider.setAttribute("aria-valuetext", `${slider.value} %`);
+  };
   percent.addEventListener("input", follow);
+  percent.addEventListener("change", follow);
+  slider.hidden = false;
+  slider.addEventListener("input", () => {
+    percent.value = slider.value;
+    follow();
+  });
   exclusive.addEventListener("change", () => {
     if (exclusive.checked) {
       before = Number(percent.value) === WHOLE_GPU ? "" : percent.value;
@@ -110,6 +122,7 @@ function keepExclusiveInStep() {
     } else {
       percent.value = before;
     }
+    follow();
     showEffective();
   });
   follow();
@@ -144,13 +157,16 @@ function editVolumes() {
     number();
     (neighbour?.querySelector("input") ?? add).focus();
   });
-  add.addEventListener("click", () => {
+  function append(claim = "", path = "") {
     list.append(byId("eugo-volume-row").content.cloneNode(true));
     number();
     const row = rows().at(-1);
     row.querySelector(".eugo-volume-remove").hidden = false;
-    row.querySelector("input").focus();
-  });
+    [claim, path].forEach((value, index) => (inputs(row)[index].value = value));
+    return row;
+  }
+
+  add.addEventListener("click", () => append().querySelector("input").focus());
 
   for (const row of rows()) {
     if (inputs(row).every((input) => input.value === "")) row.remove();
@@ -158,6 +174,138 @@ function editVolumes() {
   }
   add.hidden = false;
   number();
+  return (claims, paths) => {
+    rows().forEach((row) => row.remove());
+    claims.forEach((claim, index) => append(claim, paths[index] ?? ""));
+    number();
+  };
+}
+
+/** Fill the form with words: an absent one empties its field. Volumes are replaced as a whole. */
+function applyWords(fields, setVolumes) {
+  const one = (name) => fields[name]?.[0] ?? "";
+  for (const field of byId("spawn_form").elements) {
+    if (!field.id.startsWith("eugo-") || field.name === "" || field.name.startsWith("volume_")) continue;
+    if (field.type === "radio") field.checked = field.value === one(field.name);
+    else if (field.type === "checkbox") field.checked = one(field.name) === "true";
+    else if (field.type !== "submit") field.value = one(field.name);
+  }
+  setVolumes(fields.volume_claim ?? [], fields.volume_path ?? []);
+}
+
+const ASK_AFTER_MS = 250; // a pause in typing
+const SPEAK_AFTER_MS = 1200; // and a longer one before anything is read out
+
+/** Ask the server's rules about the form as it stands, and show what they say. */
+function preflight(setVolumes) {
+  const form = byId("spawn_form");
+  const url = byId("eugo-form").dataset.preflight;
+  const panel = byId("eugo-preflight");
+  if (form === null || panel === null || url === "") return () => {};
+  let asking;
+  let waiting;
+  let speaking;
+  let nearest = null;
+
+  const line = (tag, text) => {
+    const element = document.createElement(tag);
+    element.textContent = text;
+    return element;
+  };
+  const pair = (label, value) => {
+    const row = document.createElement("div");
+    row.append(line("dt", label), line("dd", value));
+    return row;
+  };
+
+  function refusal({ word, label, sentence, who }) {
+    const item = document.createElement("li");
+    const field = word === "volumes" ? "volume_claim-1" : word;
+    if (label !== "" && byId(`eugo-${field}`) !== null) {
+      const link = line("a", label);
+      link.href = `#eugo-${field}`;
+      item.append(link, ": ");
+    }
+    item.append(sentence);
+    if (who !== "you") item.append(" ", line("span", `This can be changed by ${who}.`));
+    return item;
+  }
+
+  function show(answer) {
+    panel.dataset.outcome = answer.outcome;
+    byId("eugo-preflight-title").textContent = answer.title;
+    byId("eugo-preflight-sentence").textContent = answer.sentence;
+    byId("eugo-preflight-facts").replaceChildren(...answer.facts.map((fact) => pair(fact.label, fact.value)));
+    byId("eugo-preflight-refusals").replaceChildren(...answer.refusals.map(refusal));
+    nearest = answer.nearest;
+    const changes = answer.changes.map(({ label, before, after }) => pair(label, `${after}, instead of ${before}`));
+    byId("eugo-preflight-changes").replaceChildren(...changes);
+    byId("eugo-preflight-offer").hidden = nearest === null || changes.length === 0;
+    clearTimeout(speaking);
+    speaking = setTimeout(() => {
+      const reasons = answer.refusals.map((each) => each.sentence);
+      byId("eugo-preflight-spoken").textContent = [answer.title, answer.sentence, ...reasons].join(". ");
+    }, SPEAK_AFTER_MS);
+  }
+
+  async function ask() {
+    asking?.abort();
+    asking = new AbortController();
+    try {
+      const answer = await fetch(url, {
+        method: "POST",
+        body: new URLSearchParams(new FormData(form)),
+        signal: asking.signal,
+      });
+      if (!answer.ok) throw new Error(String(answer.status));
+      show(await answer.json());
+    } catch (error) {
+      if (error.name === "AbortError") return; // the form has changed again
+      panel.dataset.outcome = "unknown";
+      byId("eugo-preflight-title").textContent = "Not known";
+      byId("eugo-preflight-sentence").textContent =
+        "The hub does not answer at the moment. What you chose is judged when you press Start.";
+      byId("eugo-preflight-facts").replaceChildren();
+      byId("eugo-preflight-refusals").replaceChildren();
+      byId("eugo-preflight-offer").hidden = true;
+    }
+  }
+
+  const askSoon = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(ask, ASK_AFTER_MS);
+  };
+  byId("eugo-preflight-apply").addEventListener("click", () => {
+    applyWords(nearest, setVolumes);
+    refresh();
+    byId("eugo-start").focus();
+    ask();
+  });
+  form.addEventListener("input", askSoon);
+  form.addEventListener("change", askSoon);
+  byId("eugo-volumes").addEventListener("click", askSoon);
+  ask(); // what the page showed may be minutes old when somebody comes back to it
+  return ask;
+}
+
+/** A link that prefills this selection for whoever opens it, and starts nothing. */
+function copyLink() {
+  const button = byId("eugo-copy");
+  if (!navigator.clipboard) return;
+  button.hidden = false;
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    const words = new URLSearchParams();
+    for (const [name, value] of new FormData(byId("spawn_form"))) {
+      if (!name.startsWith("_") && value !== "") words.append(name, value);
+    }
+    const link = new URL(location.pathname, location.origin);
+    link.search = words.toString();
+    await navigator.clipboard.writeText(link.href);
+    button.textContent = "Copied";
+    byId("eugo-preflight-spoken").textContent = "The link was copied.";
+    setTimeout(() => (button.textContent = label), 2000);
+  });
 }
 
 /** One press starts one workspace; going back in history makes the button work again. */
@@ -182,12 +330,19 @@ function submitOnce() {
   });
 }
 
-followProfile();
-showAbsent();
+function refresh() {
+  followProfile();
+  showAbsent();
+  showEffective();
+  byId("eugo-sm_percent").dispatchEvent(new Event("change"));
+}
+
 keepExclusiveInStep();
-editVolumes();
+const setVolumes = editVolumes();
 submitOnce();
-showEffective();
+refresh();
+preflight(setVolumes);
+copyLink();
 byId("eugo-form").addEventListener("input", showEffective);
 byId("eugo-form").addEventListener("change", (event) => {
   if (event.target.name === "profile") forgetForeign();

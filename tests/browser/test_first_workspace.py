@@ -1,68 +1,25 @@
 """
 The first minute of a new user, in a browser: sign in, a quarter of an H100, a cell, stop, start.
 
-Chromium is Debian's (`EUGO_CHROMIUM`, set by `scripts/test`). Screenshots go to test-artifacts.
+Screenshots go to test-artifacts.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import expect
 
+from tests.browser.conftest import ARTIFACTS, MINUTE, open_form, sign_in
 from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import kubectl_of
 from tests.integration.hub.hubs import Hub
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser]
-
-ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
-MINUTE = 60_000  # as patient as a busy machine of two cores needs
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("EUGO_CHROMIUM", "/usr/bin/chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-
-
-def sign_in(page: Page, hub, name: str) -> None:
-    people = {each["name"]: each["password"] for each in hub.demo.ready["users"]}
-    page.goto(f"{hub.demo.ready['url']}/hub/login")
-    page.fill("#username_input", name)
-    page.fill("#password_input", people["alice"])
-    page.click("#login_submit")
-    page.wait_for_url("**/hub/home")
-
-
-def open_form(page: Page, hub, name: str) -> None:
-    page.goto(f"{hub.demo.ready['url']}/hub/spawn/{name}")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_form_has_no_accessibility_violation(hub, chromium, width, scheme):
-    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    name = f"axe-{uuid4().hex[:8]}"
-    sign_in(page, hub, name)
-    open_form(page, hub, name)
-    page.screenshot(path=ARTIFACTS / f"form-{width}-{scheme}.png", full_page=True)
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
-    context.close()
 
 
 @pytest.fixture(params=["as whoever tests", "as a plain user"])
@@ -171,16 +128,4 @@ def test_the_form_works_without_javascript_and_shows_errors_beside_their_fields(
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_value("3")
     page.screenshot(path=ARTIFACTS / "form-error.png", full_page=True)
-    context.close()
-
-
-def test_a_link_only_prefills(hub, chromium):
-    context = chromium.new_context()
-    page = context.new_page()
-    name = f"link-{uuid4().hex[:8]}"
-    sign_in(page, hub, name)
-    page.goto(f"{hub.demo.ready['url']}/hub/spawn/{name}?profile=nb-gpu-l4&sm_percent=50&utm=1")
-    expect(page.locator("input[name=profile][value=nb-gpu-l4]")).to_be_checked()
-    expect(page.locator("#eugo-sm_percent")).to_have_value("50")
-    assert hub.objects("pods", name) == []
     context.close()

@@ -52,10 +52,11 @@ class Hub:
     kubectl: Kubectl
 
     def ask(self, method: str, path: str, body: object = None) -> Answer:
-        """Ask the hub API as the admin service."""
+        """Ask the hub API as the admin service; bytes are sent as they are."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{self.demo.ready['url']}/hub/api{path}",
-            data=None if body is None else json.dumps(body).encode(),
+            data=data,
             headers={"Authorization": f"token {self.demo.ready['admin_token']}"},
             method=method,
         )

@@ -8,7 +8,7 @@ it and handed to `options.from_form`, so that form and parser cannot drift apart
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +245,8 @@ def test_every_control_has_a_label_and_every_id_is_unique() -> None:
     assert len(ids) == len(set(ids))
     labelled = {label["for"] for label in root.all("label")}
     controls = [node for node in root.walk() if node.tag in {"input", "select"}]
-    assert {control["id"] for control in controls} <= labelled
+    named = {control["id"] for control in controls if "aria-label" in control}
+    assert {control["id"] for control in controls} <= labelled | named
     for node in root.walk():
         for name in node.attributes.get("aria-describedby", "").split():
             assert name in ids
@@ -441,6 +442,47 @@ def test_only_what_differs_in_meaning_counts_as_a_change() -> None:
     assert [node.text for node in root.all("dt")] == ["SM Percentage"]
 
 
+# The panel beside the form
+
+
+def a_preflight(**changes: Any) -> form.Preflight:
+    said = form.Preflight(
+        outcome=form.Outcome.STARTS,
+        sentence="It starts now.",
+        facts=(form.Fact(label="Effective GPUs", value="0.25"),),
+    )
+    return replace(said, **changes)
+
+
+def test_the_panel_says_the_outcome_in_words_and_what_one_would_get() -> None:
+    root = page(preflight=a_preflight(), preflight_url="/hub/eugo/preflight/alice/")
+    panel = root.by_id("eugo-preflight")
+    assert panel["data-outcome"] == "starts"
+    assert root.by_id("eugo-preflight-title").text == "It can start"
+    assert root.by_id("eugo-preflight-facts").text == "Effective GPUs 0.25"
+    assert root.by_id("eugo-form")["data-preflight"] == "/hub/eugo/preflight/alice/"
+    assert root.one("aside")["aria-labelledby"] == "eugo-preflight-heading"
+
+
+def test_the_panel_leads_from_each_refusal_to_its_field() -> None:
+    refused = (refusal("sm_percent", sentence="It is 0."), refusal("nothing", sentence="Else."))
+    said = a_preflight(outcome=form.Outcome.REFUSED, facts=(), refusals=refused)
+    items = page(preflight=said).by_id("eugo-preflight-refusals").all("li")
+    assert [item.text for item in items] == ["SM Percentage : It is 0.", "Else."]
+    assert items[0].one("a")["href"] == "#eugo-sm_percent"
+
+
+def test_start_stands_in_the_panel_and_is_the_form_s_first_button() -> None:
+    submits = [each for each in page().all("button") if each["type"] == "submit"]
+    assert [each["id"] for each in submits] == ["eugo-start"]
+
+
+def test_the_slider_is_no_field_of_its_own() -> None:
+    slider = page(options={"sm_percent": 30}).by_id("eugo-sm_slider")
+    assert "name" not in slider
+    assert slider["value"] == "30"
+
+
 # What must never be
 
 
@@ -457,6 +499,12 @@ def test_nothing_that_people_write_becomes_markup() -> None:
         refusals=tuple(refusal(word, sentence=HOSTILE) for word in form.LABELS),
         nearest={"cpu": HOSTILE},
         accounts=Accounts(projects=(Project(key=HOSTILE, display_name=HOSTILE),)),
+        preflight=a_preflight(
+            sentence=HOSTILE,
+            facts=(form.Fact(label=HOSTILE, value=HOSTILE),),
+            refusals=tuple(refusal(word, sentence=HOSTILE) for word in (*form.LABELS, HOSTILE)),
+        ),
+        preflight_url=HOSTILE,
     )
     assert [node["type"] for node in root.all("script")] == ["module"]
     assert root.all("svg") == []

@@ -31,6 +31,7 @@ from eugospawner.diagnosis import STEPS
 from eugospawner.handlers import (
     AssetHandler,
     Drafts,
+    PreflightHandler,
     WorkspacePendingHandler,
     WorkspaceServerAPIHandler,
     WorkspaceSpawnHandler,
@@ -39,7 +40,10 @@ from eugospawner.handlers import (
     prefill,
     readable,
 )
+from eugospawner.judge import Circumstances, Verdict, judge
+from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.errors import ConfigError, StoreError
+from tests.factories import NOW, a_catalog, an_actor, some_accounts, some_volumes
 
 
 class FakeSpawner:
@@ -55,6 +59,24 @@ class FakeSpawner:
         self.refusal: Exception | None = None
         self.asked: list[dict[str, list[str]]] = []
         self._spawn_future: asyncio.Future[object] | None = None
+        self.judged: list[object] = []
+
+    async def judge(self, words: object, *, asker: Any, workspace: str) -> Verdict:
+        assert asker.name == "alice"
+        self.judged.append(words)
+        return judge(
+            words,
+            Circumstances(
+                catalog=a_catalog(),
+                accounts=some_accounts(),
+                volumes=some_volumes(),
+                cluster=UNKNOWN_CLUSTER,
+                now=NOW,
+            ),
+            owner="alice",
+            workspace=workspace,
+            actor=an_actor(),
+        )
 
     @property
     def active(self) -> bool:
@@ -476,7 +498,77 @@ async def test_cancel_of_a_server_that_is_not_there_makes_none() -> None:
     assert "other" not in user.spawners
 
 
+# The door of the pre-flight
+
+
+class Adviser(FakeHub, PreflightHandler):
+    """The pre-flight's door in a hub of fakes."""
+
+    answer = ""
+
+    def finish(self, *chunks: Any) -> None:
+        (self.answer,) = chunks
+
+
+async def advise(adviser: Adviser, server_name: str = "") -> Any:
+    await _bare(PreflightHandler.post)(adviser, user_name="alice", server_name=server_name)
+    return json.loads(adviser.answer)
+
+
+async def test_the_preflight_judges_the_fields_of_the_form_and_starts_nothing() -> None:
+    adviser = Adviser(FakeUser(), b"profile=gpu&sm_percent=25&_xsrf=secret&evil=1")
+    said = await advise(adviser)
+    spawner = adviser.current_user.spawners[""]
+    assert spawner.judged == [{"profile": "gpu", "sm_percent": 25}]
+    assert said["outcome"] == "starts"
+    assert adviser.headers["Cache-Control"] == "no-store"
+    assert adviser.headers["Content-Type"] == "application/json"
+    assert adviser.started == []
+
+
+async def test_the_preflight_says_everything_that_is_wrong() -> None:
+    adviser = Adviser(FakeUser(), b"profile=gpu&sm_percent=0&gpu_count=99")
+    said = await advise(adviser)
+    assert said["outcome"] == "refused"
+    assert [each["word"] for each in said["refusals"]] == ["gpu_count", "sm_percent"]
+    assert said["nearest"]["sm_percent"] == ["1"]
+
+
+async def test_the_preflight_of_a_new_name_makes_no_server() -> None:
+    adviser = Adviser(FakeUser(), b"profile=gpu")
+    await advise(adviser, "not-yet")
+    assert set(adviser.current_user.orm_spawners) == {""}
+
+
+async def test_the_preflight_of_somebody_unknown_is_not_found() -> None:
+    with pytest.raises(web.HTTPError) as caught:
+        await _bare(PreflightHandler.post)(Adviser(FakeUser()), user_name="mallory")
+    assert caught.value.status_code == 404
+
+
 # Pages
+
+
+@pytest.mark.parametrize("page", [WorkspaceSpawnHandler, WorkspacePendingHandler])
+def test_a_page_of_ours_runs_no_script_but_the_hub_s_and_is_framed_by_nobody(page: Any) -> None:
+    handler = page.__new__(page)
+    handler.application = SimpleNamespace(
+        settings={"hub": SimpleNamespace(base_url="/hub/"), "csp_report_uri": "/report"}
+    )
+    policy = dict(
+        directive.split(" ", 1) for directive in handler.content_security_policy.split("; ")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+    assert "unsafe" not in handler.content_security_policy
+    _self, nonce = policy["script-src"].split()
+    html = handler._marked('<script type="text/javascript">ours</script><script>evil</script>')
+    assert f'<script nonce="{nonce.strip(chr(39)).removeprefix("nonce-")}"' in html
+    assert html.count("nonce") == 1
+    other = page.__new__(page)
+    other.application = handler.application
+    assert other.content_security_policy != handler.content_security_policy
 
 
 def show(name: str, **words: Any) -> str:
@@ -581,7 +673,12 @@ def test_install_puts_ours_in_the_place_of_the_hub_s_however_often(
     before = [entry[0] for entry in pages]
     install()
     install()
-    assert [entry[0] for entry in pages] == [*before, "/eugo/static/(.*)"]
+    assert [entry[0] for entry in pages] == [
+        *before,
+        "/eugo/static/(.*)",
+        "/eugo/preflight/([^/]+)/?",
+        "/eugo/preflight/([^/]+)/([^/]+)",
+    ]
     assert not {SpawnHandler, SpawnPendingHandler} & {entry[1] for entry in pages}
     assert UserServerAPIHandler not in {entry[1] for entry in api}
     served = dict(entry[:2] for entry in [*pages, *api])
