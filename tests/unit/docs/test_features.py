@@ -13,24 +13,17 @@ ROWS = [
 ]
 
 
-def test_the_table_lists_what_the_first_issue_delivers() -> None:
-    promised = [
-        "F1",
-        "F19",
-        "F25",
-        "F26",
-        "F40",
-        "F42",
-        "F43",
-        "F46",
-        "F48",
-        "F49",
-        "F51",
-        "F53",
-        "F54",
-        "F56",
+#: What exists, feature by feature; a row that goes missing is a promise that was broken.
+DELIVERED = {
+    "F": (1, 19, 25, 26, 40, 41, 42, 43, 44, 45, 46, 48, 49, 51, 52, 53, 54, 56),
+    "L": (2, 16),
+}
+
+
+def test_the_table_lists_what_is_delivered_in_order() -> None:
+    assert [row[0] for row in ROWS] == [
+        f"{kind}{number}" for kind, numbers in DELIVERED.items() for number in numbers
     ]
-    assert [row[0] for row in ROWS] == promised
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
