@@ -27,7 +27,14 @@ from eugospawner import assets
 from eugospawner.policy import units
 from eugospawner.policy import volumes as volume_rules
 from eugospawner.policy.admission import WHOLE_GPU
-from eugospawner.policy.catalog import DEFAULT_QUEUE, Catalog, Flavor, Kind, Profile, Strategy
+from eugospawner.policy.catalog import (
+    DEFAULT_QUEUE,
+    Catalog,
+    Flavor,
+    Kind,
+    Profile,
+    sharing_words,
+)
 from eugospawner.policy.errors import BadQuantity
 
 if TYPE_CHECKING:
@@ -354,7 +361,6 @@ def _gpu_models(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iter
         absent = not cluster.has(model.key)
         taken = bool(devices) and not any(device.free_percent for device in devices)
         picked = model.key == chosen.text("gpu_model")
-        whole = model.strategy is Strategy.EXCLUSIVE
         note = "All taken now: the workspace waits for one." if taken else ""
         yield Choice(
             value=model.key,
@@ -363,7 +369,7 @@ def _gpu_models(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iter
                 filter(
                     None,
                     (
-                        "Whole GPUs only" if whole else "Can be shared, from 1 % SM",
+                        sharing_words(model),
                         f"{len(devices)} in the cluster" if devices else "",
                     ),
                 )
@@ -372,7 +378,6 @@ def _gpu_models(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iter
             chosen=picked,
             # A disabled field is not sent: what was picked stays, to be refused in words.
             disabled=absent and not picked,
-            data={"whole": "true"} if whole else {},
         )
 
 

@@ -27,6 +27,8 @@ from pydantic import (
 from eugospawner.policy import units, volumes
 from eugospawner.policy.catalog import (
     DEFAULT_QUEUE,
+    MIG_SLICES,
+    WHOLE_PERCENT,
     Catalog,
     Flavor,
     FlavorGpu,
@@ -34,6 +36,7 @@ from eugospawner.policy.catalog import (
     Image,
     Kind,
     Limits,
+    MigSize,
     Profile,
     Queue,
     Storage,
@@ -98,6 +101,8 @@ _DNS_NAME: Final = rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$"
 _IDENTIFIER: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,31}$"
 _REFERENCE: Final = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
 _VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+#: Compute slices, memory, and what a size has more (`+me`) or less (`-me`) than its like.
+_MIG_PROFILE: Final = r"^[1-7]g\.[1-9][0-9]{0,3}gb([+-][a-z]+(\.[a-z]+)*)*$"
 #: What a pattern means, for whoever did not keep to it.
 _FORMS: Final[Mapping[str, str]] = {
     _KEY: "use up to 40 lower-case letters, digits and hyphens, with a letter or digit at both ends",
@@ -106,6 +111,7 @@ _FORMS: Final[Mapping[str, str]] = {
     _IDENTIFIER: "use up to 32 letters, digits and underscores, not beginning with a digit",
     _REFERENCE: "use an image reference such as registry.example/team/image:tag, without blanks",
     _VARIABLE: "use letters, digits and underscores, not beginning with a digit",
+    _MIG_PROFILE: "use a profile's name such as 1g.5gb or 1g.5gb+me",
 }
 _Key = Annotated[str, StringConstraints(pattern=_KEY)]
 _ModelKey = Annotated[str, StringConstraints(pattern=_MODEL_KEY)]
@@ -142,6 +148,11 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class _MigSize(_Strict):
+    profile: Annotated[str, StringConstraints(pattern=_MIG_PROFILE, max_length=40)]
+    slices: Annotated[int, Field(ge=1, le=MIG_SLICES)]
+
+
 class _GpuModel(_Strict):
     display_name: _Words
     strategy: Annotated[Strategy, Field(strict=False)]
@@ -155,6 +166,7 @@ class _GpuModel(_Strict):
     memory_capacity: _Identifier | None = None
     distinct_attribute: _Identifier | None = None
     device_type: _Words | None = None
+    mig_sizes: dict[Annotated[int, Field(ge=1, le=WHOLE_PERCENT)], _MigSize] = {}
 
 
 class _FlavorGpu(_Strict):
@@ -388,6 +400,31 @@ def _bad_models(file: _File) -> Iterator[_Problem]:
                 ("gpu_models", key, "distinct_attribute"),
                 "consumable-capacity needs an attribute that differs between devices",
             )
+        cut = model.strategy is Strategy.MIG
+        if cut != bool(model.mig_sizes):
+            yield (
+                ("gpu_models", key, "mig_sizes"),
+                "mig needs the sizes to which a GPU can be cut, by their SM percent"
+                if cut
+                else f"only mig has sizes, and the strategy is {model.strategy}",
+            )
+        yield from _bad_sizes(key, model)
+
+
+def _bad_sizes(key: str, model: _GpuModel) -> Iterator[_Problem]:
+    """Find sizes that do not agree with themselves, or do not stand from small to large."""
+    before = 0
+    for percent, each in model.mig_sizes.items():
+        here = ("gpu_models", key, "mig_sizes", percent)
+        size = MigSize(profile=each.profile, slices=each.slices)
+        if not each.profile.startswith(f"{each.slices}g."):
+            yield (*here, "slices"), f"the profile {each.profile} has {each.profile[0]} of them"
+        elif percent != size.sm_percent:
+            share = f"{each.slices} of {MIG_SLICES} slices are {size.sm_percent} % SM"
+            yield here, f"{share}: write {size.sm_percent}"
+        if percent <= before:
+            yield here, f"stands after {before}: write sizes from small to large"
+        before = percent
 
 
 def _bad_bounds(file: _File) -> Iterator[_Problem]:
@@ -471,6 +508,9 @@ def _model(key: str, each: _GpuModel) -> GpuModel:
         memory_capacity=each.memory_capacity,
         distinct_attribute=each.distinct_attribute,
         device_type=each.device_type,
+        mig_sizes=tuple(
+            MigSize(profile=size.profile, slices=size.slices) for size in each.mig_sizes.values()
+        ),
     )
 
 

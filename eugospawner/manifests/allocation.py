@@ -3,8 +3,8 @@ Allocation: what the cluster really gave, read from Pod and claim.
 
 A workspace has a GPU only when three things agree (promise 5): its Pod carries the platform's
 labels, names resourceClaims, and its claim is allocated. It is charged what the allocation
-consumed, not what was asked: ``consumedCapacity`` of each device where the driver shares it, a
-whole GPU where it does not. Source: design §§2 and 6; F53; KEP-5075.
+consumed, not what was asked: ``consumedCapacity`` of each device where the driver shares it, its
+sevenths for a MIG partition, else a whole GPU. Source: design §§2 and 6; F53; KEP-5075.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eugospawner.manifests import claims, labels
 from eugospawner.policy import units
+from eugospawner.policy.catalog import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,15 +73,15 @@ def is_allocated(claim: Json) -> bool:
     return bool((claim.get("status") or {}).get("allocation"))
 
 
-def allocated_devices(claim: Json, model: GpuModel) -> tuple[AllocatedDevice, ...]:
-    """Return the devices of an allocated *claim* of *model*, in the order of the allocation."""
+def allocated_devices(claim: Json, gpus: Gpus) -> tuple[AllocatedDevice, ...]:
+    """Return the devices of a *claim* allocated for *gpus*, in the order of the allocation."""
     results: Sequence[Mapping[str, Json]] = claim["status"]["allocation"]["devices"]["results"]
     return tuple(
         AllocatedDevice(
             driver=result["driver"],
             pool=result["pool"],
             device=result["device"],
-            percent=percent_of(result.get("consumedCapacity"), model),
+            percent=_granted_percent(result.get("consumedCapacity"), gpus),
         )
         for result in results
         if not result.get("adminAccess")
@@ -89,7 +90,14 @@ def allocated_devices(claim: Json, model: GpuModel) -> tuple[AllocatedDevice, ..
 
 def consumed_percent(claim: Json, gpus: Gpus) -> int:
     """Return the charge of an allocated *claim* in GPU percent, all devices together."""
-    return sum(device.percent for device in allocated_devices(claim, gpus.model))
+    return sum(device.percent for device in allocated_devices(claim, gpus))
+
+
+def _granted_percent(consumed: Mapping[str, str] | None, gpus: Gpus) -> int:
+    if gpus.model.strategy is Strategy.CONSUMABLE_CAPACITY:
+        return percent_of(consumed, gpus.model)
+    # Whole devices, and partitions of which the claim's own selector has fixed the size.
+    return gpus.model.charged_percent(gpus.sm_percent)
 
 
 def percent_of(consumed: Mapping[str, str] | None, model: GpuModel) -> int:

@@ -3,24 +3,28 @@ Devices: the cluster's GPUs and what is free of them, read from slices and claim
 
 The scheduler alone knows for sure; this is the advisory view that pages and admission show
 (`policy.capacity`). A device counts with the slices of its pool's newest generation; its free
-share is what no allocated claim consumes. Devices cut from one physical GPU (MIG) share
-counters: while a part is in use, the whole cannot be had. Devices of a Node that takes no
-workspace do not count, and those of one that takes none now are not free. Source: KEP-4381,
-KEP-4815, KEP-5075.
+share is what no allocated claim consumes. Devices cut from one physical GPU (MIG) draw on shared
+counters: while a part is in use, neither the whole nor a part that overlaps can be had. A device
+is shown under every model that would claim it. Devices of a Node that takes no workspace do not
+count, and those of one that takes none now are not free. Source: KEP-4381, KEP-4815, KEP-5075.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
 
 from eugospawner.manifests import allocation
+from eugospawner.manifests.claims import mig
 from eugospawner.manifests.placement import Reach
-from eugospawner.policy.capacity import ClusterView, Device
+from eugospawner.policy import units
+from eugospawner.policy.capacity import ClusterView, Device, Size
 from eugospawner.policy.catalog import Strategy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from eugospawner.policy.catalog import GpuModel
 
@@ -28,8 +32,49 @@ if TYPE_CHECKING:
 Json = Any
 #: Driver, pool and name: what identifies a device in the cluster.
 _Identity: TypeAlias = tuple[str, str, str]
+#: Driver, pool, counter set and name: what identifies a counter.
+_CounterId: TypeAlias = tuple[str, str, str, str]
+#: Amounts of counters in thousandths, as `units` counts.
+_Amounts: TypeAlias = "Mapping[_CounterId, int]"
 
 _WHOLE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Published:
+    """A device as its driver publishes it."""
+
+    identity: _Identity
+    node: str
+    device: Json
+
+    @property
+    def is_shareable(self) -> bool:
+        return bool(self.device.get("allowMultipleAllocations"))
+
+    def text(self, attribute: str) -> str | None:
+        attributes = self.device.get("attributes") or {}
+        value: str | None = (attributes.get(attribute) or {}).get("string")
+        return value
+
+    @property
+    def needs(self) -> dict[_CounterId, int]:
+        """What it takes from the GPU that it is a part of."""
+        driver, pool, _ = self.identity
+        return {
+            (driver, pool, each["counterSet"], name): _amount(counter["value"])
+            for each in self.device.get("consumesCounters") or ()
+            for name, counter in (each.get("counters") or {}).items()
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Books:
+    """What is used of devices and counters, and the counters' amounts with and without that."""
+
+    used: Mapping[_Identity, int]
+    total: _Amounts
+    left: _Amounts
 
 
 def view_of(
@@ -44,62 +89,154 @@ def view_of(
     Args:
         reach: Whether a Node takes workspaces, by its name; one that is not named does.
     """
-    devices = dict(_devices(slices))
-    used = _used(claims, models)
-    counters_in_use = {
-        counter
-        for identity in used
-        if identity in devices
-        for counter in _counters(identity, devices[identity][1])
-    }
-    found: defaultdict[str, list[Device]] = defaultdict(list)
-    for identity, (node, device) in devices.items():
-        model = next((each for each in models.values() if _is(each, identity, device)), None)
-        reached = reach.get(node, Reach.OPEN)
-        if model is None or reached is Reach.NEVER:
-            continue
-        free = _WHOLE - used.get(identity, 0)
-        if not device.get("allowMultipleAllocations") and (
-            free < _WHOLE or not counters_in_use.isdisjoint(_counters(identity, device))
-        ):
-            free = 0
-        if reached is Reach.LATER:
-            free = 0
-        found[model.key].append(Device(node=node, free_percent=max(free, 0)))
-    return ClusterView(devices={key: tuple(each) for key, each in found.items()})
+    newest = _newest(slices)
+    published = tuple(_devices(newest))
+    books = _books(newest, published, _used(claims, models))
+    within = [each for each in published if reach.get(each.node, Reach.OPEN) is not Reach.NEVER]
+    found: dict[str, tuple[Device, ...]] = {}
+    for key, model in models.items():
+        devices = [each for each in within if _is(model, each)]
+        make = _cut if model.strategy is Strategy.MIG else _uncut
+        if made := tuple(make(model, devices, books, reach)):
+            found[key] = made
+    return ClusterView(devices=found)
 
 
-def _devices(slices: Iterable[Json]) -> Iterator[tuple[_Identity, tuple[str, Json]]]:
+def _uncut(
+    _model: GpuModel,
+    devices: Iterable[_Published],
+    books: _Books,
+    reach: Mapping[str, Reach],
+) -> Iterator[Device]:
+    """Yield each device with the share of it that is free."""
+    for each in devices:
+        free = _WHOLE - books.used.get(each.identity, 0)
+        if not each.is_shareable and (free < _WHOLE or not _together([each], books.left)):
+            free = 0
+        if reach.get(each.node) is Reach.LATER:
+            free = 0
+        yield Device(node=each.node, free_percent=max(free, 0))
+
+
+def _cut(
+    model: GpuModel,
+    devices: Iterable[_Published],
+    books: _Books,
+    reach: Mapping[str, Reach],
+) -> Iterator[Device]:
+    """Yield each GPU that partitions of *model* are cut from, with its sizes."""
+    gpus: defaultdict[tuple[str, str, str], list[_Published]] = defaultdict(list)
+    for each in devices:
+        driver, pool, name = each.identity
+        gpus[driver, pool, each.text(mig.PARENT) or name].append(each)
+    for parts in gpus.values():
+        node = parts[0].node
+        sizes = []
+        for size in model.mig_sizes:
+            these = [each for each in parts if each.text(mig.PROFILE) == size.profile]
+            unused = [each for each in these if each.identity not in books.used]
+            most, free = _together(these, books.total), _together(unused, books.left)
+            if model.distinct_attribute is not None:
+                most, free = min(most, 1), min(free, 1)  # the claim's others are of other GPUs
+            if reach.get(node) is Reach.LATER:
+                free = 0
+            if most:
+                sizes.append(Size(sm_percent=size.sm_percent, most=most, free=free))
+        if sizes:
+            largest = max((each.sm_percent for each in sizes if each.free), default=0)
+            yield Device(node=node, free_percent=largest, sizes=tuple(sizes))
+
+
+def _together(parts: Iterable[_Published], supply: _Amounts) -> int:
+    """
+    Return how many of *parts* can be had at once out of *supply*.
+
+    Each that still fits is taken, which is the most where parts of one size do not overlap, as is
+    the case with MIG; where they do, it is a cautious figure.
+    """
+    taken: Counter[_CounterId] = Counter()
+    count = 0
+    for part in parts:
+        needs = part.needs
+        if all(supply.get(each, 0) - taken[each] >= amount for each, amount in needs.items()):
+            taken.update(needs)
+            count += 1
+    return count
+
+
+def _newest(slices: Iterable[Json]) -> Sequence[Json]:
+    """Return the specs of slices that are of their pool's newest generation."""
     listed = [each["spec"] for each in slices]
     newest: dict[tuple[str, str], int] = {}
     for spec in listed:
-        pool = (spec["driver"], spec["pool"]["name"])
+        pool = _pool(spec)
         newest[pool] = max(newest.get(pool, 0), spec["pool"].get("generation", 0))
-    for spec in listed:
-        pool = (spec["driver"], spec["pool"]["name"])
-        if spec["pool"].get("generation", 0) != newest[pool]:
-            continue
+    return [spec for spec in listed if spec["pool"].get("generation", 0) == newest[_pool(spec)]]
+
+
+def _pool(spec: Json) -> tuple[str, str]:
+    return spec["driver"], spec["pool"]["name"]
+
+
+def _devices(specs: Iterable[Json]) -> Iterator[_Published]:
+    for spec in specs:
         for device in spec.get("devices") or ():
-            node = spec.get("nodeName") or device.get("nodeName") or spec["pool"]["name"]
-            yield (*pool, device["name"]), (node, device)
+            yield _Published(
+                identity=(*_pool(spec), device["name"]),
+                node=spec.get("nodeName") or device.get("nodeName") or spec["pool"]["name"],
+                device=device,
+            )
 
 
-def _is(model: GpuModel, identity: _Identity, device: Json) -> bool:
-    if identity[0] != model.driver:
+def _books(
+    specs: Iterable[Json], published: Sequence[_Published], used: Mapping[_Identity, int]
+) -> _Books:
+    declared = {
+        (*_pool(spec), each["name"], name): _amount(counter["value"])
+        for spec in specs
+        for each in spec.get("sharedCounters") or ()
+        for name, counter in (each.get("counters") or {}).items()
+    }
+    everything: Counter[_CounterId] = Counter()
+    taken: Counter[_CounterId] = Counter()
+    for each in published:
+        everything.update(each.needs)
+        if each.identity in used:
+            taken.update(each.needs)
+    return _Books(
+        used=used,
+        # While a driver publishes anew, devices may be seen before their counters: they are there
+        # then, however many can be had at once, and none is free.
+        total={**everything, **declared},
+        left={counter: amount - taken[counter] for counter, amount in declared.items()},
+    )
+
+
+@lru_cache(maxsize=1024)
+def _amount(quantity: str) -> int:
+    # Partitions of all GPUs share a handful of amounts, and parsing is what takes the time.
+    return units.parse_cpu(quantity)
+
+
+def _is(model: GpuModel, published: _Published) -> bool:
+    if published.identity[0] != model.driver:
         return False
-    if model.strategy is Strategy.CONSUMABLE_CAPACITY and not device.get(
-        "allowMultipleAllocations"
-    ):
-        return False
-    attributes = device.get("attributes") or {}
-    product = _text(attributes, model.product_attribute)
-    kind = _text(attributes, "type")
-    return product in model.products and model.device_type in {None, kind}
-
-
-def _text(attributes: Mapping[str, Json], name: str) -> str | None:
-    value: str | None = (attributes.get(name) or {}).get("string")
-    return value
+    match model.strategy:
+        case Strategy.CONSUMABLE_CAPACITY:
+            fits = published.is_shareable
+        case Strategy.EXCLUSIVE:
+            fits = True
+        case Strategy.MPS:
+            fits = not published.is_shareable  # there the driver refuses MPS
+        case Strategy.MIG:
+            fits = published.text(mig.PROFILE) in {size.profile for size in model.mig_sizes}
+        case _:
+            assert_never(model.strategy)
+    return (
+        fits
+        and published.text(model.product_attribute) in model.products
+        and model.device_type in {None, published.text("type")}
+    )
 
 
 def _used(claims: Iterable[Json], models: Mapping[str, GpuModel]) -> dict[_Identity, int]:
@@ -119,10 +256,3 @@ def _used(claims: Iterable[Json], models: Mapping[str, GpuModel]) -> dict[_Ident
                 else allocation.percent_of(result.get("consumedCapacity"), model)
             )
     return used
-
-
-def _counters(identity: _Identity, device: Json) -> frozenset[tuple[str, str, str]]:
-    driver, pool, _ = identity
-    return frozenset(
-        (driver, pool, each["counterSet"]) for each in device.get("consumesCounters") or ()
-    )

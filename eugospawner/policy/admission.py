@@ -15,12 +15,18 @@ would remove it. Applying all changes gives the nearest request that is admitted
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from eugospawner.policy import units
 from eugospawner.policy import volumes as volume_rules
 from eugospawner.policy.capacity import Fit
-from eugospawner.policy.catalog import DEFAULT_QUEUE, Kind, Strategy
+from eugospawner.policy.catalog import (
+    DEFAULT_QUEUE,
+    WHOLE_PERCENT,
+    Kind,
+    Strategy,
+    sizes_words,
+)
 from eugospawner.policy.reasons import RULES, Reason, Who
 
 if TYPE_CHECKING:
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
         GpuModel,
         Image,
         Limits,
+        MigSize,
         Profile,
         Queue,
     )
@@ -42,7 +49,8 @@ if TYPE_CHECKING:
     from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
     from eugospawner.policy.volumes import Volumes
 
-WHOLE_GPU = 100  # SM percent
+#: SM percent of a whole GPU, as the form knows it.
+WHOLE_GPU = WHOLE_PERCENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +90,8 @@ class Gpus:
 
     @property
     def percent(self) -> int:
-        """What is charged per unit of time, in GPU percent."""
-        return units.gpu_percent(self.count, self.sm_percent)
+        """What is charged per unit of time, in GPU percent: the effective GPUs of design §6."""
+        return units.gpu_percent(self.count, self.model.charged_percent(self.sm_percent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,8 +265,9 @@ def nearest(
     return None
 
 
-#: Each round removes what the round before showed; three are ever needed, the rest is margin.
-_MOST_AMENDMENTS = 6
+#: Each round removes what the round before showed: profile, model, SM percent, size and count at
+#: most, one after the other, and the last round admits. The rest is margin.
+_MOST_AMENDMENTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,7 +306,9 @@ class _Case:
 
     @property
     def sm_percent(self) -> int:
-        return WHOLE_GPU if self.request.sm_percent is None else self.request.sm_percent
+        if self.request.sm_percent is not None:
+            return self.request.sm_percent
+        return WHOLE_GPU if self.model is None else self.model.most_percent
 
     @property
     def kind(self) -> Kind:
@@ -431,25 +442,41 @@ def _gpu_amounts(case: _Case) -> Iterator[Refusal]:
             sentence=f"{case.gpu_count} GPUs were requested; a workspace may have 0 to {most}.",
             change={"gpu_count": min(max(case.gpu_count, 0), most)},
         )
-    if not 1 <= case.sm_percent <= WHOLE_GPU:
+    yield from _sm_percent(case)
+
+
+def _sm_percent(case: _Case) -> Iterator[Refusal]:
+    model, percent = case.model, case.sm_percent
+    change: dict[str, object] = {
+        "sm_percent": min(max(percent, 1), WHOLE_GPU)
+        if model is None
+        else model.nearest_percent(percent)
+    }
+    if not 1 <= percent <= WHOLE_GPU:
         yield Refusal(
             reason=Reason.SM_PERCENT_OUT_OF_BOUNDS,
             word="sm_percent",
-            sentence=f"An SM percentage of {case.sm_percent} was requested; "
+            sentence=f"An SM percentage of {percent} was requested; "
             "it is a whole number from 1 to 100, and 100 is a full GPU.",
-            change={"sm_percent": min(max(case.sm_percent, 1), WHOLE_GPU)},
+            change=change,
         )
-    elif (
-        case.model is not None
-        and case.model.strategy is Strategy.EXCLUSIVE
-        and case.sm_percent != WHOLE_GPU
-    ):
+    elif model is None or model.offers(percent):
+        return
+    elif model.strategy is Strategy.MIG:
+        yield Refusal(
+            reason=Reason.SM_PERCENT_NOT_A_SIZE,
+            word="sm_percent",
+            sentence=f"{model.display_name} is cut to fixed sizes, and {percent} % SM is none of "
+            f"them. Choose one of: {sizes_words(model.mig_sizes)}.",
+            change=change,
+        )
+    else:
         yield Refusal(
             reason=Reason.SM_PERCENT_NOT_DIVISIBLE,
             word="sm_percent",
-            sentence=f"{case.model.display_name} is handed out whole only. "
+            sentence=f"{model.display_name} is handed out whole only. "
             "Use 100 % SM, or a model that can be shared.",
-            change={"sm_percent": WHOLE_GPU},
+            change=change,
         )
 
 
@@ -549,7 +576,7 @@ def _presence(case: _Case) -> Iterator[Refusal]:
     model = case.model
     if model is None:
         return
-    if not case.cluster.has(model.key):
+    if not _is_present(case.cluster, model):
         yield Refusal(
             reason=Reason.GPU_MODEL_ABSENT,
             word="gpu_model",
@@ -558,22 +585,52 @@ def _presence(case: _Case) -> Iterator[Refusal]:
             change=_without_gpus(case),
         )
         return
-    most = case.cluster.most_on_a_node(model.key)
+    if model.strategy is Strategy.MIG:
+        size = model.size_of(case.sm_percent)
+        if size is None:
+            return  # told already, and how many there are of it means nothing
+        if not case.cluster.has_size(model.key, size.sm_percent):
+            yield _size_absent(case.cluster, model, size)
+            return
+    most = case.cluster.most_on_a_node(model.key, case.sm_percent)
+    share = f" at {case.sm_percent} % SM" if model.strategy is Strategy.MIG else ""
     if most is not None and most < case.gpu_count <= case.limits.max_gpu_count:
         yield Refusal(
             reason=Reason.GPU_COUNT_ABSENT,
             word="gpu_count",
-            sentence=f"{case.gpu_count} × {model.display_name} were requested; "
+            sentence=f"{case.gpu_count} × {model.display_name}{share} were requested; "
             f"no node has more than {most}.",
             change={"gpu_count": most},
         )
 
 
+def _size_absent(cluster: ClusterView, model: GpuModel, size: MigSize) -> Refusal:
+    """Refuse a size to which nobody has cut a GPU; the next larger one, or the largest, would do."""
+    present = [each for each in model.mig_sizes if cluster.has_size(model.key, each.sm_percent)]
+    larger = [each for each in present if each.sm_percent > size.sm_percent]
+    return Refusal(
+        reason=Reason.GPU_SIZE_ABSENT,
+        word="sm_percent",
+        sentence=f"No {model.display_name} of the cluster can be cut to {size.sm_percent} % SM "
+        f"({size.profile}) at present. Choose one of: {sizes_words(present)}; "
+        "or ask an admin to offer this size.",
+        change={"sm_percent": (larger or present[-1:])[0].sm_percent},
+    )
+
+
+def _is_present(cluster: ClusterView, model: GpuModel) -> bool:
+    """Whether the cluster has this model in any way that a request could ask for."""
+    if model.strategy is not Strategy.MIG:
+        return cluster.has(model.key)
+    return any(cluster.has_size(model.key, size.sm_percent) for size in model.mig_sizes)
+
+
 def _without_gpus(case: _Case) -> dict[str, object]:
+    """Return one GPU of a model that the cluster has at the share that was asked, or none."""
+    asked = case.request.sm_percent
     for key, model in case.catalog.gpu_models.items():
-        if case.cluster.has(key) and (
-            model.strategy is not Strategy.EXCLUSIVE or case.sm_percent == WHOLE_GPU
-        ):
+        percent = model.most_percent if asked is None else min(max(asked, 1), WHOLE_GPU)
+        if model.offers(percent) and case.cluster.most_on_a_node(key, percent) != 0:
             return {"gpu_model": key, "gpu_count": 1}
     return {"gpu_model": None, "gpu_count": 0}
 
@@ -623,10 +680,24 @@ def _admit(case: _Case, queue: Queue, now: datetime) -> Admitted | Queued:
     if gpus is not None and fit is Fit.WAITS:
         return Queued(
             admitted=admitted,
-            sentence=f"Every {gpus.model.display_name} with {gpus.sm_percent} % SM free is "
-            "taken. The workspace waits and starts by itself as soon as one is released.",
+            sentence=f"Every {_wanted(gpus)} is taken. "
+            "The workspace waits and starts by itself as soon as one is released.",
         )
     return admitted
+
+
+def _wanted(gpus: Gpus) -> str:
+    """Return what must be free, in words."""
+    model, percent = gpus.model, gpus.sm_percent
+    match model.strategy:
+        case Strategy.CONSUMABLE_CAPACITY:
+            return f"{model.display_name} with {percent} % SM free"
+        case Strategy.EXCLUSIVE | Strategy.MPS:
+            return model.display_name
+        case Strategy.MIG:
+            return f"{model.display_name} that can be cut to {percent} % SM"
+        case _:
+            assert_never(model.strategy)
 
 
 def _granted_image(case: _Case) -> Image:

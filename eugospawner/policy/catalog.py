@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, assert_never
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
+
+#: SM percent of a whole GPU.
+WHOLE_PERCENT: Final = 100
+#: Compute slices of a GPU with MIG (NVIDIA's MIG user guide; the A30, which has four, is no such
+#: GPU). Charges are in sevenths: design §6.
+MIG_SLICES: Final = 7
 
 
 class Kind(StrEnum):
@@ -31,6 +37,26 @@ class Strategy(StrEnum):
 
     CONSUMABLE_CAPACITY = "consumable-capacity"
     EXCLUSIVE = "exclusive"
+    MPS = "mps"
+    MIG = "mig"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigSize:
+    """A partition to which a GPU with MIG can be cut: *profile* has *slices* of the seven."""
+
+    profile: str
+    slices: int
+
+    @property
+    def sm_percent(self) -> int:
+        """
+        The SM percent by which people ask for this size; also what it is charged.
+
+        Sevenths rounded up, here and nowhere else, so that form, label, session and allocation
+        show one figure (F52) and never one that is too small.
+        """
+        return -(-self.slices * WHOLE_PERCENT // MIG_SLICES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +74,10 @@ class GpuModel:
         memory_capacity: The driver's capacity for device memory; `None`: not requested.
         memory_bytes: Memory of one GPU; a share gets its part of it.
         distinct_attribute: Attribute that differs between two devices, so that two shares of one
-            workspace never come from one GPU.
+            workspace never come from one GPU. For `mig` that of the GPU a partition is cut from;
+            `None`: partitions of one workspace may be of one GPU.
         device_type: Value of the driver's ``type`` attribute to ask for; `None`: do not ask.
+        mig_sizes: The sizes on offer, from small to large (`mig`, which has one at least).
     """
 
     key: str
@@ -65,6 +93,70 @@ class GpuModel:
     memory_capacity: str | None
     distinct_attribute: str | None
     device_type: str | None
+    mig_sizes: tuple[MigSize, ...]
+
+    @property
+    def most_percent(self) -> int:
+        """The largest SM percent on offer; what a request gets that names none."""
+        if self.strategy is Strategy.MIG:
+            return max(size.sm_percent for size in self.mig_sizes)
+        return WHOLE_PERCENT
+
+    def size_of(self, sm_percent: int) -> MigSize | None:
+        """Return the MIG size of exactly *sm_percent*, if it is on offer."""
+        return next((size for size in self.mig_sizes if size.sm_percent == sm_percent), None)
+
+    def offers(self, sm_percent: int) -> bool:
+        """Whether a GPU of this model can be had at *sm_percent*."""
+        match self.strategy:
+            case Strategy.CONSUMABLE_CAPACITY | Strategy.MPS:
+                return 1 <= sm_percent <= WHOLE_PERCENT
+            case Strategy.EXCLUSIVE:
+                return sm_percent == WHOLE_PERCENT
+            case Strategy.MIG:
+                return self.size_of(sm_percent) is not None
+            case _:
+                assert_never(self.strategy)
+
+    def nearest_percent(self, sm_percent: int) -> int:
+        """Return the least SM percent on offer that is no less than *sm_percent*, else the most."""
+        offered = (percent for percent in range(1, WHOLE_PERCENT + 1) if self.offers(percent))
+        return next((each for each in offered if each >= sm_percent), self.most_percent)
+
+    def charged_percent(self, sm_percent: int) -> int:
+        """
+        Return what one device at *sm_percent* is charged, in GPU percent.
+
+        By the claim, not by the wish: MPS merely limits the speed on a GPU that nobody else can
+        have meanwhile (design §6).
+        """
+        match self.strategy:
+            case Strategy.CONSUMABLE_CAPACITY | Strategy.MIG:
+                return sm_percent
+            case Strategy.EXCLUSIVE | Strategy.MPS:
+                return WHOLE_PERCENT
+            case _:
+                assert_never(self.strategy)
+
+
+def sharing_words(model: GpuModel) -> str:
+    """Return how GPUs of *model* are shared, in the words of the form."""
+    match model.strategy:
+        case Strategy.CONSUMABLE_CAPACITY:
+            return "Can be shared, from 1 % SM"
+        case Strategy.EXCLUSIVE:
+            return "Whole GPUs only"
+        case Strategy.MPS:
+            return "Whole GPUs; SM % only limits speed, the charge is for whole GPUs"
+        case Strategy.MIG:
+            return f"Cut to fixed sizes: {sizes_words(model.mig_sizes)}"
+        case _:
+            assert_never(model.strategy)
+
+
+def sizes_words(sizes: Iterable[MigSize]) -> str:
+    """Return *sizes* for a sentence: ``15 % (1g.5gb), 29 % (2g.10gb)``."""
+    return ", ".join(f"{size.sm_percent} % ({size.profile})" for size in sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

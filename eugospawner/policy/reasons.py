@@ -44,6 +44,7 @@ class Reason(StrEnum):
     GPU_COUNT_OUT_OF_BOUNDS = "gpu-count-out-of-bounds"
     SM_PERCENT_OUT_OF_BOUNDS = "sm-percent-out-of-bounds"
     SM_PERCENT_NOT_DIVISIBLE = "sm-percent-not-divisible"
+    SM_PERCENT_NOT_A_SIZE = "sm-percent-not-a-size"
     CPU_OUT_OF_BOUNDS = "cpu-out-of-bounds"
     MEMORY_OUT_OF_BOUNDS = "memory-out-of-bounds"
     VOLUME_NAME = "volume-name"
@@ -52,11 +53,13 @@ class Reason(StrEnum):
     MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
     TOO_MANY_VOLUMES = "too-many-volumes"
     GPU_MODEL_ABSENT = "gpu-model-absent"
+    GPU_SIZE_ABSENT = "gpu-size-absent"
     GPU_COUNT_ABSENT = "gpu-count-absent"
     CLUSTER_REFUSED = "cluster-refused"
     CLUSTER_DROPS_SHARES = "cluster-drops-shares"
     CLUSTER_UNREACHABLE = "cluster-unreachable"
     STORE_UNAVAILABLE = "store-unavailable"
+    MANIFEST_REFUSED = "manifest-refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +133,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.SM_PERCENT_NOT_DIVISIBLE: Rule(
         status=400, who=Who.YOU, meaning="The GPU model is handed out whole only."
     ),
+    Reason.SM_PERCENT_NOT_A_SIZE: Rule(
+        status=400,
+        who=Who.YOU,
+        meaning="The GPU model is cut to fixed sizes, and the SM percent is none of them.",
+    ),
     Reason.CPU_OUT_OF_BOUNDS: Rule(
         status=400, who=Who.ADMIN, meaning="CPU below the least or above the limit."
     ),
@@ -154,6 +162,9 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.GPU_MODEL_ABSENT: Rule(
         status=409, who=Who.ADMIN, meaning="The cluster has no GPU of this model."
     ),
+    Reason.GPU_SIZE_ABSENT: Rule(
+        status=409, who=Who.ADMIN, meaning="No GPU of this model can be cut to this size."
+    ),
     Reason.GPU_COUNT_ABSENT: Rule(
         status=409, who=Who.ADMIN, meaning="No node has that many GPUs of this model."
     ),
@@ -170,5 +181,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.STORE_UNAVAILABLE: Rule(
         status=503, who=Who.ADMIN, meaning="The store does not answer; running workspaces go on."
+    ),
+    Reason.MANIFEST_REFUSED: Rule(
+        # As for what the cluster's own policies refuse: the second fence, for the same mistakes.
+        status=409,
+        who=Who.ADMIN,
+        meaning="A hook or an override of the hub would put more into the Pod than was granted.",
     ),
 }

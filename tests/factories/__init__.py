@@ -2,7 +2,7 @@
 Values with defaults, so that a test names only what it is about.
 
 `a_profile(kinds=(Kind.VSCODE,))` is a profile that is fine in every other respect. The world they
-make together is small and fixed (three GPU models, four flavors, three images, three profiles),
+make together is small and fixed (five GPU models, four flavors, three images, three profiles),
 and knows nothing of the sample catalog, so that editing the sample breaks no rule's test.
 """
 
@@ -12,6 +12,7 @@ from tests.factories.catalog import (
     a_catalog,
     a_flavor,
     a_gpu_model,
+    a_mig_model,
     a_profile,
     a_queue,
     an_image,
@@ -30,6 +31,7 @@ __all__ = [
     "a_flavor",
     "a_gpu_model",
     "a_grant",
+    "a_mig_model",
     "a_mount",
     "a_pod",
     "a_profile",

@@ -1,7 +1,8 @@
 """
 A small catalog.
 
-`H100` and `L4` are shareable, `A100` is handed out whole. The profile `notebook` (the default) has
+`H100` and `L4` are shareable, `A100` is handed out whole or as `A100-MIG` in sizes of 15, 29, 43
+and 100 %, `T4` whole and throttled. The profile `notebook` (the default) has
 CPU flavors and one image; `code` has two editors and three images; `gpu` has GPU flavors.
 """
 
@@ -19,6 +20,7 @@ from eugospawner.policy.catalog import (
     Image,
     Kind,
     Limits,
+    MigSize,
     Profile,
     Queue,
     Storage,
@@ -53,6 +55,30 @@ def a_gpu_model(key: str = "H100", **changes: Any) -> GpuModel:
             memory_capacity="memory",
             distinct_attribute="uuid",
             device_type=None,
+            mig_sizes=(),
+        ),
+        **changes,
+    )
+
+
+def a_mig_model(key: str = "A100-MIG", **changes: Any) -> GpuModel:
+    """The A100 in slices, as NVIDIA's driver publishes them; those of one claim may be of one GPU."""
+    return replace(
+        a_gpu_model(
+            key,
+            strategy=Strategy.MIG,
+            device_class="mig.nvidia.com",
+            driver="gpu.nvidia.com",
+            products=("NVIDIA A100 80GB HBM3",),
+            sm_capacity=None,
+            memory_capacity=None,
+            distinct_attribute=None,
+            mig_sizes=(
+                MigSize(profile="1g.10gb", slices=1),
+                MigSize(profile="2g.20gb", slices=2),
+                MigSize(profile="3g.40gb", slices=3),
+                MigSize(profile="7g.80gb", slices=7),
+            ),
         ),
         **changes,
     )
@@ -140,6 +166,19 @@ def a_catalog(**changes: Any) -> Catalog:
                         driver="gpu.nvidia.com",
                         device_type="gpu",
                         memory_bytes=40 * GIB,
+                        sm_capacity=None,
+                        memory_capacity=None,
+                        distinct_attribute=None,
+                    ),
+                    a_mig_model(),
+                    a_gpu_model(
+                        "T4",
+                        strategy=Strategy.MPS,
+                        device_class="gpu.nvidia.com",
+                        driver="gpu.nvidia.com",
+                        device_type="gpu",
+                        products=("Tesla T4",),
+                        memory_bytes=15 * GIB,
                         sm_capacity=None,
                         memory_capacity=None,
                         distinct_attribute=None,

@@ -14,11 +14,12 @@ from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
 from eugospawner.policy.catalog import Kind
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
 from tests.factories.catalog import GIB, a_catalog
-from tests.factories.cluster import a_cluster
+from tests.factories.cluster import Gpu, a_cluster
 
 _T = TypeVar("_T")
 
 IMAGES = [image.reference for image in a_catalog().images.values()]
+MODELS = [None, "H100", "H100", "L4", "A100", "A100-MIG", "A100-MIG", "T4"]
 KEYS = ["data", "more", "old", "a-1", "No", "", "../x", "x" * 41]
 PATHS = [
     "/mnt/a",
@@ -57,8 +58,8 @@ def a_random_request(random: Random) -> WorkspaceRequest:
         image=_chosen(random, images, [IMAGES[0] + "@evil", "", "\0"]),
         queue=_chosen(random, [None, "default", "batch"], ["high"]),
         gpu_count=_chosen(random, [None, 0, 1, 1, 2, 3], [4, 5, -1, 10**6]),
-        gpu_model=_chosen(random, [None, "H100", "H100", "L4", "A100"], ["H200", "h100", ""]),
-        sm_percent=_chosen(random, [None, 100, 100, 25, 50, 1], [0, 101, -5, 10**6]),
+        gpu_model=_chosen(random, MODELS, ["H200", "h100", ""]),
+        sm_percent=_chosen(random, [None, 100, 100, 25, 50, 1, 15, 43], [0, 101, -5, 10**6]),
         cpu_millicores=_chosen(random, [None, None, 100, 16_000], [99, 16_001, 0]),
         memory_bytes=_chosen(random, [None, None, GIB // 2, 128 * GIB], [1, 129 * GIB, 0]),
         volumes=tuple(
@@ -78,12 +79,27 @@ def a_random_cluster(random: Random) -> ClusterView:
     return a_cluster(
         **{
             model: {
-                f"n{node}": [
-                    random.choice([0, 1, 24, 25, 50, 100]) for _ in range(random.randint(0, 4))
-                ]
+                f"n{node}": [make(random) for _ in range(random.randint(0, most))]
                 for node in range(random.randint(1, 3))
             }
-            for model in ("H100", "L4", "A100")
+            for model, make, most in (
+                ("H100", _a_device, 4),
+                ("L4", _a_device, 4),
+                ("A100", _a_device, 4),
+                ("A100-MIG", _a_gpu_with_sizes, 2),
+                ("T4", _a_device, 4),
+            )
             if random.random() < 0.85
         }
     )
+
+
+def _a_device(random: Random) -> Gpu:
+    return random.choice([0, 1, 24, 25, 50, 100])
+
+
+def _a_gpu_with_sizes(random: Random) -> Gpu:
+    """A GPU that is cut to some of the sizes, and to one that the catalog has not."""
+    sizes = [percent for percent in (15, 29, 43, 58, 100) if random.random() < 0.6] or [15]
+    most = {percent: random.randint(1, 3) for percent in sizes}
+    return {percent: (each, random.randint(0, each)) for percent, each in most.items()}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.manifests import labels, names
-from eugospawner.manifests.claims import consumable_capacity, exclusive
+from eugospawner.manifests.claims import consumable_capacity, exclusive, mig, mps
 from eugospawner.policy import units
 from eugospawner.policy.catalog import Strategy
 
@@ -38,6 +38,8 @@ class ClaimStrategy(Protocol):
 _STRATEGIES: Final[Mapping[Strategy, ClaimStrategy]] = {
     Strategy.CONSUMABLE_CAPACITY: consumable_capacity,
     Strategy.EXCLUSIVE: exclusive,
+    Strategy.MPS: mps,
+    Strategy.MIG: mig,
 }
 
 
@@ -58,10 +60,11 @@ def make_claim_template(gpus: Gpus) -> dict[str, object]:
 
 def keeps_capacity(wanted: Mapping[str, object], stored: Mapping[str, object]) -> bool:
     """
-    Whether the API server kept what makes a share a share.
+    Whether the API server kept what makes a claim ask for no more than was admitted.
 
     With the feature gate DRAConsumableCapacity off it drops ``capacity`` and
-    ``distinctAttribute`` in silence, and a 25 % claim would get whole GPUs (KEP-5075).
+    ``distinctAttribute`` in silence, and a 25 % claim would get whole GPUs (KEP-5075). A server
+    or webhook that loses the driver's ``config`` would take the limit off an MPS claim.
     Amounts are compared, not texts: the server writes ``1000`` as ``1k``.
 
     Args:
@@ -78,8 +81,12 @@ def _essence(template: Mapping[str, object]) -> list[object]:
         _amounts(((request.get("exactly") or {}).get("capacity") or {}).get("requests") or {})
         for request in devices.get("requests") or ()
     ]
-    distinct = [each.get("distinctAttribute") for each in devices.get("constraints") or ()]
-    return [capacities, distinct]
+    constraints = [
+        [each.get("requests"), each.get("matchAttribute"), each.get("distinctAttribute")]
+        for each in devices.get("constraints") or ()
+    ]
+    configs = [[each.get("requests"), each.get("opaque")] for each in devices.get("config") or ()]
+    return [capacities, constraints, configs]
 
 
 def _amounts(quantities: Mapping[str, str]) -> dict[str, int]:

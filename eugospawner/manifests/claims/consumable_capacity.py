@@ -43,6 +43,5 @@ def make_devices(gpus: Gpus, request: str) -> dict[str, object]:
     }
     devices: dict[str, object] = {"requests": [{"name": request, "exactly": exactly}]}
     if gpus.count > 1:
-        distinct = f"{model.driver}/{model.distinct_attribute}"
-        devices["constraints"] = [{"requests": [request], "distinctAttribute": distinct}]
+        devices["constraints"] = [selectors.make_distinct(model, request)]
     return devices

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from devcluster import mig
 from eugospawner import settings as catalogs
 from eugospawner.policy.admission import Admitted
 from eugospawner.policy.catalog import Catalog, FlavorGpu, Kind, Strategy
@@ -97,6 +98,14 @@ def sample() -> Catalog:
         ("mem-4x32", 4, 32, None, "Pandas on real data"),
         ("gpu-t4-1x", 4, 16, "T4", "Inference experiments"),
         ("gpu-a100-1x", 8, 64, "A100", "Real training"),
+        (
+            "gpu-a100-mig",
+            8,
+            64,
+            "A100-MIG",
+            "Training beside others, kept apart by the hardware",
+        ),
+        ("gpu-t4-mps", 4, 16, "T4-MPS", "Trying how fast a part of a GPU would be"),
     ],
 )
 def test_the_sample_has_the_flavor(
@@ -129,7 +138,7 @@ def test_the_sample_has_the_profile(
 
 
 def test_each_flavor_of_the_sample_is_also_a_plain_profile(sample: Catalog) -> None:
-    assert len(sample.flavors) == 9
+    assert len(sample.flavors) == 11
     for key, flavor in sample.flavors.items():
         profile = sample.profiles[key]
         assert profile.flavors == (key,)
@@ -146,11 +155,31 @@ def test_the_gpu_models_of_the_sample_are_those_of_the_development_cluster(
         "L4": ("NVIDIA L4",),
         "A100": ("NVIDIA A100-SXM4-40GB",),
         "T4": ("Tesla T4",),
+        "A100-MIG": ("NVIDIA A100-SXM4-40GB",),
+        "T4-MPS": ("Tesla T4",),
     }
-    shared = {key for key, model in models.items() if model.strategy is not Strategy.EXCLUSIVE}
-    assert shared == {"H100", "L40S", "L4"}
+    assert {key: model.strategy for key, model in models.items()} == {
+        "H100": Strategy.CONSUMABLE_CAPACITY,
+        "L40S": Strategy.CONSUMABLE_CAPACITY,
+        "L4": Strategy.CONSUMABLE_CAPACITY,
+        "A100": Strategy.EXCLUSIVE,
+        "T4": Strategy.EXCLUSIVE,
+        "A100-MIG": Strategy.MIG,
+        "T4-MPS": Strategy.MPS,
+    }
     assert models["L4"].memory_bytes == 24 * GIB
     assert models["L4"].sm_capacity == "cores"
+
+
+def test_the_slices_of_the_sample_are_those_of_an_a100_with_40_gb(sample: Catalog) -> None:
+    known = {mig.name(each, memory="40448Mi"): each.compute for each in mig.PROFILES}
+    sizes = sample.gpu_models["A100-MIG"].mig_sizes
+    assert [size.sm_percent for size in sizes] == [15, 29, 43, 58, 100]
+    for size in sizes:
+        assert known[size.profile] == size.slices
+    assert all(
+        model.mig_sizes == () for key, model in sample.gpu_models.items() if key[-3:] != "MIG"
+    )
 
 
 def test_every_profile_of_the_sample_starts_as_it_stands(sample: Catalog) -> None:
@@ -160,7 +189,15 @@ def test_every_profile_of_the_sample_starts_as_it_stands(sample: Catalog) -> Non
 
 def test_the_order_of_the_file_is_kept(sample: Catalog) -> None:
     assert next(iter(sample.profiles)) == "notebook-cpu-small"
-    assert list(sample.gpu_models) == ["H100", "L40S", "L4", "A100", "T4"]
+    assert list(sample.gpu_models) == [
+        "H100",
+        "L40S",
+        "L4",
+        "A100",
+        "T4",
+        "A100-MIG",
+        "T4-MPS",
+    ]
 
 
 # --- the smallest ---
@@ -426,7 +463,7 @@ GPU_SLIPS: dict[str, tuple[str, str, str]] = {
     "a strategy that does not exist": (
         "strategy: exclusive",
         "strategy: time-slicing",
-        "strategy: input should be 'consumable-capacity' or 'exclusive'",
+        "strategy: input should be 'consumable-capacity', 'exclusive', 'mps' or 'mig'",
     ),
     "an attribute that breaks out of CEL": (
         "    device_type: gpu\n",
@@ -470,6 +507,136 @@ def test_a_slip_in_a_gpu_model_is_told(old: str, new: str, problem: str) -> None
     head, a100 = TEXT.split("  A100:\n")
     told = problems(f"{head}  A100:\n{changed(old, new, a100)}")
     assert any(line.endswith(f"gpu_models.A100.{problem}") for line in told), told
+
+
+MIG_SLIPS: dict[str, tuple[str, str, str, str]] = {
+    "a percent that the slices are not": (
+        "15: {",
+        "14: {",
+        "14: {",
+        "mig_sizes.14: 1 of 7 slices are 15 % SM: write 15",
+    ),
+    "a profile of other slices": (
+        "profile: 2g.10gb, slices: 2",
+        "profile: 3g.20gb, slices: 2",
+        "slices: 2",
+        "mig_sizes.29.slices: the profile 3g.20gb has 3 of them",
+    ),
+    "more slices than a GPU has": (
+        "slices: 7",
+        "slices: 8",
+        "slices: 8",
+        "mig_sizes.100.slices: input should be less than or equal to 7",
+    ),
+    "no slice": (
+        "slices: 1",
+        "slices: 0",
+        "slices: 0",
+        "mig_sizes.15.slices: input should be greater than or equal to 1",
+    ),
+    "half a slice": (
+        "slices: 1",
+        "slices: 0.5",
+        "slices: 0.5",
+        "mig_sizes.15.slices: input should be a valid integer",
+    ),
+    "more than the whole of a GPU": (
+        "100: {",
+        "101: {",
+        "101: {",
+        "mig_sizes.101: input should be less than or equal to 100",
+    ),
+    "nothing of a GPU": (
+        "15: {",
+        "0: {",
+        " 0: {",
+        "mig_sizes.0: input should be greater than or equal to 1",
+    ),
+    "a percent that is no number": (
+        "15: {",
+        "15%: {",
+        "15%: {",
+        "mig_sizes.15%: input should be a valid integer",
+    ),
+    "sizes from large to small": (
+        "      15: {profile: 1g.5gb, slices: 1}\n      29: {profile: 2g.10gb, slices: 2}\n",
+        "      29: {profile: 2g.10gb, slices: 2}\n      15: {profile: 1g.5gb, slices: 1}\n",
+        "15: {",
+        "mig_sizes.15: stands after 29: write sizes from small to large",
+    ),
+    "a size twice": (
+        "29: {",
+        "15: {",
+        "15: {profile: 2g",
+        "mig_sizes.15: the key stands here twice",
+    ),
+    "a profile that breaks out of CEL": (
+        "profile: 1g.5gb",
+        "profile: '1g.5gb\" || true'",
+        '1g.5gb"',
+        "mig_sizes.15.profile: use a profile's name such as 1g.5gb or 1g.5gb+me",
+    ),
+    "a part of a partition": (
+        "profile: 1g.5gb",
+        "profile: 1c.1g.5gb",
+        "1c.1g",
+        "mig_sizes.15.profile: use a profile's name such as 1g.5gb or 1g.5gb+me",
+    ),
+    "an unknown key of a size": (
+        "1g.5gb, slices: 1",
+        "1g.5gb, slices: 1, memory: 5Gi",
+        "memory: 5Gi",
+        "mig_sizes.15.memory: there is no such key",
+    ),
+    "a size without its slices": (
+        "{profile: 1g.5gb, slices: 1}",
+        "{profile: 1g.5gb}",
+        "15: {",
+        "mig_sizes.15.slices: the key is missing",
+    ),
+    "a size that is only a name": (
+        "{profile: 1g.5gb, slices: 1}",
+        "1g.5gb",
+        "15: 1g",
+        "mig_sizes.15: expected keys and values",
+    ),
+    "sizes of a model that is not cut": (
+        "strategy: mig",
+        "strategy: exclusive",
+        "mig_sizes:",
+        "mig_sizes: only mig has sizes, and the strategy is exclusive",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "problem"), MIG_SLIPS.values(), ids=MIG_SLIPS.keys()
+)
+def test_a_slip_in_the_sizes_is_told_with_its_line(
+    old: str, new: str, where: str, problem: str
+) -> None:
+    head, cut = TEXT.split("  A100-MIG:\n")
+    cut = changed(old, new, cut)
+    text = f"{head}  A100-MIG:\n{cut}"
+    line = text[: len(head) + len("  A100-MIG:\n") + cut.index(where)].count("\n") + 1
+    assert f"catalog.yaml:{line}: gpu_models.A100-MIG.{problem}" in problems(text)
+
+
+def test_mig_without_sizes_is_told() -> None:
+    head, cut = TEXT.split("  A100-MIG:\n")
+    sizes = cut[cut.index("    mig_sizes:") : cut.index("  T4-MPS:")]
+    line = head.count("\n") + 1
+    (told,) = problems(f"{head}  A100-MIG:\n{changed(sizes, '', cut)}")
+    assert told == (
+        f"catalog.yaml:{line}: gpu_models.A100-MIG.mig_sizes: "
+        "mig needs the sizes to which a GPU can be cut, by their SM percent"
+    )
+
+
+@pytest.mark.parametrize("profile", ["1g.5gb+me", "1g.24gb-me", "1g.24gb+me.all", "1g.1000gb"])
+def test_names_of_profiles_are_those_of_the_vendor(profile: str) -> None:
+    text = changed("profile: 1g.5gb,", f"profile: {profile},", TEXT)
+    assert read(text).gpu_models["A100-MIG"].mig_sizes[0].profile == profile
 
 
 def test_more_gpus_than_the_limit_in_a_flavor_are_told() -> None:
@@ -674,6 +841,20 @@ def test_the_reference_says_what_is_required(key: str, required: bool) -> None:
     assert (rows()[key] == "required") is required
 
 
-def test_the_example_of_the_reference_is_a_catalog() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+def examples() -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_first_example_of_the_reference_is_a_catalog() -> None:
+    (example, *_) = examples()
     assert read(example).default_profile in yaml.safe_load(example)["profiles"]
+
+
+def test_every_other_example_of_the_reference_is_a_gpu_model() -> None:
+    catalog, *entries = examples()
+    strategies = set()
+    for entry in entries:
+        models = yaml.safe_load(catalog)["gpu_models"] | yaml.safe_load(entry)["gpu_models"]
+        text = yaml.safe_dump(yaml.safe_load(catalog) | {"gpu_models": models}, sort_keys=False)
+        strategies |= {model.strategy for model in read(text).gpu_models.values()}
+    assert strategies == {Strategy.EXCLUSIVE, Strategy.MPS, Strategy.MIG}

@@ -6,10 +6,11 @@ import pytest
 
 from eugospawner.manifests import allocation, labels
 from eugospawner.manifests.allocation import AllocatedDevice, Binding
-from tests.factories import a_catalog, a_claim, a_pod, some_gpus
+from tests.factories import a_catalog, a_claim, a_mig_model, a_pod, some_gpus
 
 QUARTER = {"cores": "25", "memory": "20Gi"}
 A100 = a_catalog().gpu_models["A100"]
+T4 = a_catalog().gpu_models["T4"]
 
 
 # --- binding ---
@@ -138,14 +139,36 @@ def test_an_exclusive_model_is_charged_whole_whatever_it_reports() -> None:
     assert allocation.consumed_percent(a_claim(None, {"memory": "40Gi"}), gpus) == 200
 
 
+@pytest.mark.parametrize("sm_percent", [1, 50, 100])
+def test_a_throttled_device_is_charged_whole(sm_percent: int) -> None:
+    """Nobody else can have it meanwhile, and nothing it reports changes that."""
+    gpus = some_gpus(2, sm_percent, T4, sm_capacity="cores")
+    assert allocation.consumed_percent(a_claim(None, {"cores": "10"}), gpus) == 200
+
+
+@pytest.mark.parametrize(("sm_percent", "charge"), [(15, 15), (43, 43), (100, 100)])
+def test_a_slice_is_charged_its_sevenths(sm_percent: int, charge: int) -> None:
+    gpus = some_gpus(1, sm_percent, a_mig_model())
+    assert allocation.consumed_percent(a_claim(None), gpus) == charge == gpus.percent
+
+
+def test_slices_are_summed() -> None:
+    gpus = some_gpus(2, 43, a_mig_model())
+    assert allocation.consumed_percent(a_claim(None, None), gpus) == 86
+    assert [each.percent for each in allocation.allocated_devices(a_claim(None, None), gpus)] == [
+        43,
+        43,
+    ]
+
+
 def test_admin_access_is_no_allocation_of_the_workspace() -> None:
     claim = a_claim(QUARTER, adminAccess=True)
     assert allocation.consumed_percent(claim, some_gpus(1, 25)) == 0
-    assert allocation.allocated_devices(claim, some_gpus().model) == ()
+    assert allocation.allocated_devices(claim, some_gpus(1, 25)) == ()
 
 
 def test_the_devices_are_named_in_the_order_of_the_allocation() -> None:
-    devices = allocation.allocated_devices(a_claim(QUARTER, None), some_gpus().model)
+    devices = allocation.allocated_devices(a_claim(QUARTER, None), some_gpus(2, 25))
     assert devices == (
         AllocatedDevice(driver="gpu.example.test", pool="n1", device="gpu-0", percent=25),
         AllocatedDevice(driver="gpu.example.test", pool="n1", device="gpu-1", percent=100),

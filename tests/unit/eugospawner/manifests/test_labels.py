@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eugospawner.manifests import labels
-from tests.factories import a_grant, a_project, a_queue, some_gpus
+from tests.factories import a_catalog, a_grant, a_project, a_queue, some_gpus
 
 VALUE = re.compile(r"(([A-Za-z0-9][A-Za-z0-9_.-]*)?[A-Za-z0-9])?")
 KEY = re.compile(r"[a-z0-9.-]{1,253}/[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -32,6 +32,25 @@ def test_a_gpu_workspace_says_model_count_share_and_effective_gpus() -> None:
         "eugo.dev/sm-percent": "25",
         "eugo.dev/effective-gpus": "0.50",
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "sm_percent", "effective"),
+    [
+        ("T4", 1, 50, "1.00"),
+        ("T4", 2, 1, "2.00"),
+        ("A100", 2, 100, "2.00"),
+        ("A100-MIG", 1, 15, "0.15"),
+        ("A100-MIG", 2, 43, "0.86"),
+    ],
+)
+def test_effective_gpus_are_what_the_claim_holds(
+    model: str, count: int, sm_percent: int, effective: str
+) -> None:
+    """Promise 5, F52: the figure of the label is the one that is charged."""
+    carried = labels.make_gpu_labels(some_gpus(count, sm_percent, a_catalog().gpu_models[model]))
+    assert carried["eugo.dev/effective-gpus"] == effective
+    assert carried["eugo.dev/sm-percent"] == str(sm_percent)
 
 
 def test_the_pod_carries_the_labels_of_its_claim() -> None:

@@ -21,6 +21,7 @@ from tests.factories import (
     NOW,
     a_catalog,
     a_cluster,
+    a_mig_model,
     a_profile,
     a_project,
     a_queue,
@@ -144,7 +145,7 @@ CASES = {
         400,
         Who.YOU,
         "gpu_model",
-        "Say which GPU model you want: H100, L4, A100.",
+        "Say which GPU model you want: H100, L4, A100, A100-MIG, T4.",
         {"gpu_count": None},
     ),
     "a GPU model that the catalog has not": Case(
@@ -153,7 +154,7 @@ CASES = {
         400,
         Who.ADMIN,
         "gpu_model",
-        "There is no GPU model 'h100'. Choose one of: H100, L4, A100.",
+        "There is no GPU model 'h100'. Choose one of: H100, L4, A100, A100-MIG, T4.",
         {"gpu_model": None, "gpu_count": None},
     ),
     "a GPU model that the catalog has not, and no GPU asked for": Case(
@@ -162,7 +163,7 @@ CASES = {
         400,
         Who.ADMIN,
         "gpu_model",
-        "There is no GPU model 'h100'. Choose one of: H100, L4, A100.",
+        "There is no GPU model 'h100'. Choose one of: H100, L4, A100, A100-MIG, T4.",
         {"gpu_model": None, "gpu_count": None},
     ),
     "a GPU model without a count on a flavor without GPU": Case(
@@ -221,6 +222,16 @@ CASES = {
         "sm_percent",
         "NVIDIA A100 is handed out whole only. Use 100 % SM, or a model that can be shared.",
         {"sm_percent": 100},
+    ),
+    "an SM percent that is none of the sizes": Case(
+        {"gpu_count": 1, "gpu_model": "A100-MIG", "sm_percent": 25},
+        Reason.SM_PERCENT_NOT_A_SIZE,
+        400,
+        Who.YOU,
+        "sm_percent",
+        "NVIDIA A100-MIG is cut to fixed sizes, and 25 % SM is none of them. "
+        "Choose one of: 15 % (1g.10gb), 29 % (2g.20gb), 43 % (3g.40gb), 100 % (7g.80gb).",
+        {"sm_percent": 29},
     ),
     "too little CPU": Case(
         {"cpu_millicores": 99},
@@ -325,6 +336,27 @@ CASES = {
         "Choose another model, or ask an admin when it comes back.",
         {"gpu_model": "H100", "gpu_count": 1},
         {"cluster": a_cluster(H100=[0])},
+    ),
+    "a size that no GPU of the cluster can be cut to": Case(
+        {"gpu_count": 1, "gpu_model": "A100-MIG", "sm_percent": 29},
+        Reason.GPU_SIZE_ABSENT,
+        409,
+        Who.ADMIN,
+        "sm_percent",
+        "No NVIDIA A100-MIG of the cluster can be cut to 29 % SM (2g.20gb) at present. Choose one "
+        "of: 15 % (1g.10gb), 43 % (3g.40gb); or ask an admin to offer this size.",
+        {"sm_percent": 43},
+        {"cluster": a_cluster(**{"A100-MIG": [{15: (7, 0)}, {43: (2, 0)}]})},
+    ),
+    "more slices than any node has": Case(
+        {"gpu_count": 3, "gpu_model": "A100-MIG", "sm_percent": 43},
+        Reason.GPU_COUNT_ABSENT,
+        409,
+        Who.ADMIN,
+        "gpu_count",
+        "3 × NVIDIA A100-MIG at 43 % SM were requested; no node has more than 2.",
+        {"gpu_count": 2},
+        {"cluster": a_cluster(**{"A100-MIG": [{15: (7, 7), 43: (2, 2)}]})},
     ),
     "more GPUs than any node has": Case(
         {"gpu_count": 3, "gpu_model": "H100"},
@@ -446,6 +478,111 @@ def test_cpu_and_memory_of_the_request_win_over_the_flavors() -> None:
 def test_the_charge_is_count_times_share(count: int, sm_percent: int, charge: int) -> None:
     decision = decide_about(gpu_model="H100", gpu_count=count, sm_percent=sm_percent)
     assert admitted(decision).charge_percent == charge
+
+
+# --- whole, throttled, cut (design §6) ---
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "sm_percent", "charge"),
+    [
+        pytest.param("A100", 2, None, 200, id="whole devices"),
+        pytest.param("T4", 1, 50, 100, id="half the speed is the whole device"),
+        pytest.param("T4", 3, 1, 300, id="so is a hundredth, of each"),
+        pytest.param("T4", 2, None, 200, id="no limit"),
+        pytest.param("A100-MIG", 1, 15, 15, id="a seventh, rounded up"),
+        pytest.param("A100-MIG", 2, 43, 86, id="twice three sevenths"),
+        pytest.param("A100-MIG", 1, None, 100, id="seven sevenths"),
+    ],
+)
+def test_what_is_charged_is_what_the_claim_will_hold(
+    model: str, count: int, sm_percent: int | None, charge: int
+) -> None:
+    decision = admitted(decide_about(gpu_model=model, gpu_count=count, sm_percent=sm_percent))
+    gpus = decision.grant.gpus
+    assert gpus is not None
+    assert (decision.charge_percent, gpus.percent) == (charge, charge)
+    assert gpus.sm_percent == (sm_percent or 100)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "nearest_percent"),
+    [
+        ("A100-MIG", -1, 15),
+        ("A100-MIG", 0, 15),
+        ("A100-MIG", 14, 15),
+        ("A100-MIG", 16, 29),
+        ("A100-MIG", 44, 100),
+        ("A100-MIG", 101, 100),
+        ("A100", 1, 100),
+        ("A100", 0, 100),
+        ("T4", 0, 1),
+        ("T4", 101, 100),
+    ],
+)
+def test_the_next_larger_share_on_offer_is_the_nearest(
+    model: str, asked: int, nearest_percent: int
+) -> None:
+    request = a_request(gpu_model=model, gpu_count=1, sm_percent=asked)
+    (refusal,) = refusals_of(decide_about(request))
+    assert refusal.change == {"sm_percent": nearest_percent}
+
+
+def test_a_model_whose_largest_size_is_smaller_than_a_gpu_gives_that_to_who_says_nothing() -> None:
+    small = a_mig_model(mig_sizes=a_mig_model().mig_sizes[:2])
+    catalog = a_catalog(gpu_models={"A100-MIG": small})
+    words: dict[str, Any] = {"gpu_model": "A100-MIG", "gpu_count": 1, "catalog": catalog}
+    assert admitted(decide_about(**words)).charge_percent == 29
+    (refusal,) = refusals_of(decide_about(**words, sm_percent=100))
+    assert refusal.reason is Reason.SM_PERCENT_NOT_A_SIZE
+    assert refusal.change == {"sm_percent": 29}
+
+
+def test_where_no_larger_size_is_there_the_largest_is_offered() -> None:
+    cluster = a_cluster(**{"A100-MIG": [{15: (7, 7), 29: (3, 3)}]})
+    request = a_request(gpu_model="A100-MIG", gpu_count=1, sm_percent=43)
+    (refusal,) = refusals_of(decide_about(request, cluster=cluster))
+    assert refusal.reason is Reason.GPU_SIZE_ABSENT
+    assert refusal.change == {"sm_percent": 29}
+
+
+def test_gpus_that_are_cut_to_no_size_of_the_catalog_are_none_of_the_model() -> None:
+    cluster = a_cluster(H100=[100], **{"A100-MIG": [{58: (1, 1)}]})
+    decision = decide_about(gpu_model="A100-MIG", gpu_count=1, sm_percent=15, cluster=cluster)
+    assert reasons_of(decision) == [Reason.GPU_MODEL_ABSENT]
+
+
+def test_slices_count_as_replacement_only_at_a_size_that_is_there() -> None:
+    request = a_request(gpu_model="L4", gpu_count=1, sm_percent=43)
+    for sizes, change in (
+        ({43: (2, 0)}, {"gpu_model": "A100-MIG", "gpu_count": 1}),
+        ({15: (7, 7)}, {"gpu_model": None, "gpu_count": 0}),
+    ):
+        (refusal,) = refusals_of(decide_about(request, cluster=a_cluster(**{"A100-MIG": [sizes]})))
+        assert refusal.change == change
+
+
+def test_a_size_that_is_all_in_use_waits_and_another_starts() -> None:
+    cluster = a_cluster(**{"A100-MIG": [{15: (7, 1), 43: (2, 0)}]})
+    words: dict[str, Any] = {"gpu_model": "A100-MIG", "gpu_count": 1, "cluster": cluster}
+    waits = decide_about(**words, sm_percent=43)
+    assert isinstance(waits, Queued)
+    assert waits.sentence == (
+        "Every NVIDIA A100-MIG that can be cut to 43 % SM is taken. "
+        "The workspace waits and starts by itself as soon as one is released."
+    )
+    assert admitted(decide_about(**words, sm_percent=15)).fit is Fit.NOW
+
+
+@pytest.mark.parametrize(("model", "sm_percent"), [("T4", 50), ("A100", 100)])
+def test_whole_devices_that_are_taken_are_not_said_to_lack_a_share(
+    model: str, sm_percent: int
+) -> None:
+    decision = decide_about(
+        gpu_model=model, gpu_count=1, sm_percent=sm_percent, cluster=a_cluster(**{model: [0]})
+    )
+    assert isinstance(decision, Queued)
+    assert decision.sentence.startswith(f"Every NVIDIA {model} is taken.")
 
 
 # --- access ---

@@ -32,7 +32,8 @@ from tests.factories.chance import a_random_cluster, a_random_request, chance
 # The world of tests.factories.catalog, said once more.
 PROJECTS = {"personal-alice": False, "lab": True, "vision": False}  # key: may run as root
 QUEUES = {"default", "batch"}
-MODELS = {"H100": "shared", "L4": "shared", "A100": "whole"}
+MODELS = {"H100": "shared", "L4": "shared", "A100": "whole", "A100-MIG": "cut", "T4": "throttled"}
+SIZES = {15, 29, 43, 100}  # of the A100-MIG: one, two, three and seven sevenths, rounded up
 FLAVORS: dict[str, tuple[int, int, str | None, int]] = {
     "cpu-2": (2000, 8, None, 0),
     "cpu-8": (8000, 32, None, 0),
@@ -76,7 +77,12 @@ ORDER = [
     {"image-not-allowed", "image-without-kind"},
     {"root-not-allowed"},
     {"gpu-model-missing", "gpu-model-unknown", "gpu-count-missing"},
-    {"gpu-count-out-of-bounds", "sm-percent-out-of-bounds", "sm-percent-not-divisible"},
+    {
+        "gpu-count-out-of-bounds",
+        "sm-percent-out-of-bounds",
+        "sm-percent-not-divisible",
+        "sm-percent-not-a-size",
+    },
     {"cpu-out-of-bounds", "memory-out-of-bounds"},
     {
         "volume-name",
@@ -85,7 +91,7 @@ ORDER = [
         "mount-path-duplicate",
         "too-many-volumes",
     },
-    {"gpu-model-absent", "gpu-count-absent"},
+    {"gpu-model-absent", "gpu-size-absent", "gpu-count-absent"},
 ]
 
 
@@ -161,6 +167,8 @@ def opinion_on(request: WorkspaceRequest, cluster: ClusterView) -> Opinion:
         refuse("sm-percent-out-of-bounds")
     elif count > 0 and share < 100 and MODELS.get(model or "") == "whole":
         refuse("sm-percent-not-divisible")
+    elif count > 0 and share not in SIZES and MODELS.get(model or "") == "cut":
+        refuse("sm-percent-not-a-size")
 
     said.cpu = cpu if request.cpu_millicores is None else request.cpu_millicores
     if said.cpu not in range(100, 16_001):
@@ -224,16 +232,38 @@ def capacity(reasons: set[str], cluster: ClusterView, model: str, count: int, sh
     if not devices:
         reasons.add("gpu-model-absent")
         return "denied"
+    pieces = [(device.node, device.free_percent >= share) for device in devices]
+    if MODELS[model] == "cut":
+        cut = [(device.node, size) for device in devices for size in device.sizes]
+        if not {size.sm_percent for _, size in cut} & SIZES:
+            reasons.add("gpu-model-absent")
+            return "denied"
+        pieces = [
+            (node, number < size.free)
+            for node, size in cut
+            if size.sm_percent == share
+            for number in range(size.most)
+        ]
+        if share not in SIZES:  # told already
+            return "denied"
+        if not pieces:
+            reasons.add("gpu-size-absent")
+            return "denied"
+    if count > 4:  # told already
+        return "denied"
     together = [
-        chosen
-        for chosen in combinations(devices, min(count, 13))
-        if len({device.node for device in chosen}) == 1
+        chosen for chosen in combinations(pieces, count) if len({node for node, _ in chosen}) == 1
     ]
-    if not together and count <= 4:  # a count beyond the limit is told already
+    if not together:
         reasons.add("gpu-count-absent")
         return "denied"
-    free = any(all(device.free_percent >= share for device in chosen) for chosen in together)
+    free = any(all(is_free for _, is_free in chosen) for chosen in together)
     return "admitted" if free else "queued"
+
+
+def charge(model: str, count: int, share: int) -> int:
+    """Whole GPUs are charged whole, throttled or not; of others the share."""
+    return count * (100 if MODELS[model] in {"whole", "throttled"} else share)
 
 
 def check(decision: Decision, said: Opinion) -> None:
@@ -255,7 +285,7 @@ def check(decision: Decision, said: Opinion) -> None:
     assert grant.kind == said.kind
     assert grant.image.reference == said.image
     assert (gpus and (gpus.model.key, gpus.count, gpus.sm_percent)) == said.gpus
-    assert admitted.charge_percent == (said.gpus[1] * said.gpus[2] if said.gpus else 0)
+    assert admitted.charge_percent == (charge(*said.gpus) if said.gpus else 0)
     assert (grant.cpu_millicores, grant.memory_bytes) == (said.cpu, said.memory)
     assert said.mounts == tuple(
         (mount.key, mount.mount_path, mount.claim_name is not None) for mount in grant.mounts

@@ -7,13 +7,14 @@ any name. CEL knows no surrogates, no raw line end within quotes, and unknown es
 """
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eugospawner.manifests.claims import selectors
-from tests.factories import a_gpu_model
+from tests.factories import a_gpu_model, a_mig_model
 
 DOUBLE_QUOTED = r'"(?:[^"\\\r\n]|\\["\'\\/?`abfnrtv]|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2})*"'
 SINGLE_QUOTED = r"'[^'\\\r\n]*'"
@@ -88,6 +89,15 @@ def test_a_whole_model_of_two_products_and_a_type() -> None:
         "device.attributes[\"gpu.example.test\"].?productName.orValue('') in "
         '["NVIDIA A100-SXM4-40GB", "NVIDIA A100-PCIE-40GB"]'
         ' && device.attributes["gpu.example.test"].?type.orValue(\'\') == "gpu"'
+    )
+
+
+def test_a_further_attribute_is_asked_for_where_a_device_has_it() -> None:
+    made: Any = selectors.make_model_selector(a_mig_model(), also={"profile": "1g.10gb"})
+    assert made["cel"]["expression"] == (
+        "device.attributes[\"gpu.nvidia.com\"].?productName.orValue('') in "
+        '["NVIDIA A100 80GB HBM3"]'
+        ' && device.attributes["gpu.nvidia.com"].?profile.orValue(\'\') == "1g.10gb"'
     )
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -14,9 +15,13 @@ from eugospawner.manifests import claims
 from eugospawner.policy import units
 from eugospawner.policy.admission import Gpus
 from eugospawner.policy.catalog import Strategy
-from tests.factories import a_catalog, some_gpus
+from tests.factories import a_catalog, a_mig_model, some_gpus
 
 A100 = a_catalog().gpu_models["A100"]
+T4 = a_catalog().gpu_models["T4"]
+MIG = a_mig_model()
+#: Slices of one workspace are of different GPUs.
+APART = a_mig_model(distinct_attribute="parentUUID")
 
 
 def test_a_quarter_of_an_h100() -> None:
@@ -171,6 +176,128 @@ def test_whole_devices() -> None:
     )
 
 
+def test_half_the_speed_of_two_t4() -> None:
+    template: Any = claims.make_claim_template(some_gpus(2, 50, T4))
+    assert template["spec"] == snapshot(
+        {
+            "metadata": {
+                "labels": {
+                    "eugo.dev/gpu-model": "T4",
+                    "eugo.dev/gpu-count": "2",
+                    "eugo.dev/sm-percent": "50",
+                    "eugo.dev/effective-gpus": "2.00",
+                }
+            },
+            "spec": {
+                "devices": {
+                    "requests": [
+                        {
+                            "name": "gpu",
+                            "exactly": {
+                                "deviceClassName": "gpu.nvidia.com",
+                                "allocationMode": "ExactCount",
+                                "count": 2,
+                                "selectors": [
+                                    {
+                                        "cel": {
+                                            "expression": 'device.attributes["gpu.nvidia.com"].?productName.orValue(\'\') in ["Tesla T4"] && device.attributes["gpu.nvidia.com"].?type.orValue(\'\') == "gpu"'
+                                        }
+                                    }
+                                ],
+                            },
+                        }
+                    ],
+                    "config": [
+                        {
+                            "requests": ["gpu"],
+                            "opaque": {
+                                "driver": "gpu.nvidia.com",
+                                "parameters": {
+                                    "apiVersion": "resource.nvidia.com/v1beta1",
+                                    "kind": "GpuConfig",
+                                    "sharing": {
+                                        "strategy": "MPS",
+                                        "mpsConfig": {"defaultActiveThreadPercentage": 50},
+                                    },
+                                },
+                            },
+                        }
+                    ],
+                }
+            },
+        }
+    )
+
+
+def test_a_throttled_model_at_full_speed_is_asked_for_as_a_whole_one() -> None:
+    """At 100 % there is nothing to limit, and no driver gate is needed."""
+    template: Any = claims.make_claim_template(some_gpus(2, 100, T4))
+    whole: Any = claims.make_claim_template(some_gpus(2, 100, T4, strategy=Strategy.EXCLUSIVE))
+    assert template == whole
+
+
+@pytest.mark.parametrize("percent", [1, 99])
+def test_the_limit_is_the_sm_percent(percent: int) -> None:
+    (config,) = devices_of(claims.make_claim_template(some_gpus(1, percent, T4)))["config"]
+    limit = config["opaque"]["parameters"]["sharing"]["mpsConfig"]
+    assert limit == {"defaultActiveThreadPercentage": percent}
+
+
+def test_a_slice_of_three_sevenths() -> None:
+    template: Any = claims.make_claim_template(some_gpus(1, 43, APART))
+    assert template["spec"] == snapshot(
+        {
+            "metadata": {
+                "labels": {
+                    "eugo.dev/gpu-model": "A100-MIG",
+                    "eugo.dev/gpu-count": "1",
+                    "eugo.dev/sm-percent": "43",
+                    "eugo.dev/effective-gpus": "0.43",
+                }
+            },
+            "spec": {
+                "devices": {
+                    "requests": [
+                        {
+                            "name": "gpu",
+                            "exactly": {
+                                "deviceClassName": "mig.nvidia.com",
+                                "allocationMode": "ExactCount",
+                                "count": 1,
+                                "selectors": [
+                                    {
+                                        "cel": {
+                                            "expression": 'device.attributes["gpu.nvidia.com"].?productName.orValue(\'\') in ["NVIDIA A100 80GB HBM3"] && device.attributes["gpu.nvidia.com"].?profile.orValue(\'\') == "3g.40gb"'
+                                        }
+                                    }
+                                ],
+                            },
+                        }
+                    ]
+                }
+            },
+        }
+    )
+
+
+def test_slices_of_different_gpus() -> None:
+    devices = devices_of(claims.make_claim_template(some_gpus(2, 15, APART)))
+    (request,) = devices["requests"]
+    assert request["exactly"]["count"] == 2
+    assert devices["constraints"] == [
+        {"requests": ["gpu"], "distinctAttribute": "gpu.nvidia.com/parentUUID"}
+    ]
+
+
+def test_slices_of_whatever_gpu_need_no_constraint_and_no_gate() -> None:
+    assert list(devices_of(claims.make_claim_template(some_gpus(2, 15, MIG)))) == ["requests"]
+
+
+def test_a_share_that_is_no_size_is_a_bug_and_says_so() -> None:
+    with pytest.raises(ValueError, match=r"A100-MIG: no size has 20 % SM"):
+        claims.make_claim_template(some_gpus(1, 20, MIG))
+
+
 def exactly(gpus: Gpus) -> dict[str, Any]:
     template: Any = claims.make_claim_template(gpus)
     (request,) = template["spec"]["spec"]["devices"]["requests"]
@@ -253,7 +380,7 @@ def test_every_shape_has_a_name_of_its_own_and_keeps_it() -> None:
         for model, count, percent in product(
             a_catalog().gpu_models.values(), range(1, 9), range(1, 101)
         )
-        if model.strategy is not Strategy.EXCLUSIVE or percent == 100
+        if model.offers(percent)
     ]
     names = [claims.make_claim_template(shape)["metadata"]["name"] for shape in shapes]  # type: ignore[index]
     again = [claims.make_claim_template(shape)["metadata"]["name"] for shape in shapes]  # type: ignore[index]
@@ -283,11 +410,25 @@ def stored(template: Any) -> Any:
     return answer
 
 
+def devices_of(template: Any) -> Any:
+    return template["spec"]["spec"]["devices"]
+
+
 def exactly_of(template: Any) -> Any:
     return template["spec"]["spec"]["devices"]["requests"][0]["exactly"]
 
 
-@pytest.mark.parametrize("gpus", [some_gpus(1, 25), some_gpus(2, 25), some_gpus(2, 100, A100)])
+EVERY_KIND = {
+    "a share": some_gpus(1, 25),
+    "two shares": some_gpus(2, 25),
+    "whole devices": some_gpus(2, 100, A100),
+    "a throttled device": some_gpus(1, 50, T4),
+    "a slice": some_gpus(1, 43, MIG),
+    "two slices of different GPUs": some_gpus(2, 43, APART),
+}
+
+
+@pytest.mark.parametrize("gpus", EVERY_KIND.values(), ids=EVERY_KIND)
 def test_what_comes_back_whole_is_kept(gpus: Gpus) -> None:
     template = claims.make_claim_template(gpus)
     assert claims.keeps_capacity(template, stored(template))
@@ -321,6 +462,56 @@ def test_a_dropped_distinct_attribute_is_noticed(left: object) -> None:
     template = claims.make_claim_template(some_gpus(2, 25))
     answer = stored(template)
     answer["spec"]["spec"]["devices"]["constraints"] = left
+    assert not claims.keeps_capacity(template, answer)
+
+
+@pytest.mark.parametrize("gpus", [some_gpus(2, 25), some_gpus(2, 43, APART)])
+@pytest.mark.parametrize(
+    "left",
+    [
+        None,
+        [],
+        [{"requests": ["gpu"], "matchAttribute": "gpu.nvidia.com/parentUUID"}],
+        [{"requests": ["other"], "distinctAttribute": "gpu.nvidia.com/parentUUID"}],
+    ],
+)
+def test_a_constraint_that_is_dropped_or_another_is_noticed(gpus: Gpus, left: object) -> None:
+    template = claims.make_claim_template(gpus)
+    answer = stored(template)
+    devices_of(answer)["constraints"] = left
+    assert not claims.keeps_capacity(template, answer)
+
+
+def without_limit(config: Any) -> Any:
+    changed = copy.deepcopy(config)
+    changed[0]["opaque"]["parameters"]["sharing"]["mpsConfig"] = {}
+    return changed
+
+
+def for_other_requests(config: Any) -> Any:
+    return [config[0] | {"requests": ["other"]}]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda _: None, id="null"),
+        pytest.param(lambda _: [], id="none"),
+        pytest.param(lambda config: [{"requests": config[0]["requests"]}], id="emptied"),
+        pytest.param(without_limit, id="without its limit"),
+        pytest.param(for_other_requests, id="for another request"),
+    ],
+)
+def test_a_dropped_limit_is_noticed(change: Callable[[Any], Any]) -> None:
+    template = claims.make_claim_template(some_gpus(1, 50, T4))
+    answer = stored(template)
+    devices_of(answer)["config"] = change(devices_of(answer)["config"])
+    assert not claims.keeps_capacity(template, answer)
+
+
+def test_a_limit_that_somebody_adds_is_noticed() -> None:
+    template = claims.make_claim_template(some_gpus(1, 100, T4))
+    answer = stored(claims.make_claim_template(some_gpus(1, 1, T4)))
     assert not claims.keeps_capacity(template, answer)
 
 
