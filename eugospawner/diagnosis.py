@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import allocation
 from eugospawner.manifests.pod import STARTUP
+from eugospawner.policy.admission import WHOLE_GPU
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -177,7 +178,8 @@ def _waits_for_node(events: Sequence[Json], gpus: Gpus | None, claim: Json | Non
     text = event.get("message") or "" if event is not None else ""
     wanted = f"{gpus.count} × {gpus.model.display_name}" if gpus else ""
     if gpus is not None and "claim" in text and not (claim and allocation.is_allocated(claim)):
-        share = "" if gpus.sm_percent == 100 else f" with {gpus.sm_percent} % SM free"  # noqa: PLR2004
+        percent = gpus.model.charged_percent(gpus.sm_percent)
+        share = "" if percent == WHOLE_GPU else f" with {percent} % SM free"
         return f"Waiting for {wanted}{share}: all are in use. It starts by itself."
     # Kubernetes says this of a volume that is just being made; it is no failure.
     if "unbound immediate PersistentVolumeClaims" in text:

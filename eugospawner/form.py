@@ -266,7 +266,11 @@ class _Chosen:
         if count == 0:
             return "No GPU"
         total = units.effective_gpus(units.gpu_percent(count, percent))
-        return f"Effective GPUs: {count} x {percent} % = {total}"
+        key = self.text("gpu_model") or (gpu.model if gpu else "")
+        model = self._catalog.gpu_models.get(key)
+        charged = model.charged_percent(percent) if model else percent
+        more = f", charged {units.effective_gpus(count * charged)}" if charged > percent else ""
+        return f"Effective GPUs: {count} x {percent} % = {total}{more}"
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -378,6 +382,7 @@ def _gpu_models(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iter
             chosen=picked,
             # A disabled field is not sent: what was picked stays, to be refused in words.
             disabled=absent and not picked,
+            data={"charge": "whole"} if model.charged_percent(1) == WHOLE_GPU else {},
         )
 
 

@@ -99,8 +99,9 @@ def _facts(admitted: Admitted) -> Iterator[form.Fact]:
         each = " each" if gpus.count > 1 else ""
         gpu = f"{gpus.count} × {gpus.model.display_name}, {share}{each}"
         yield form.Fact(label="GPU", value=gpu)
+        requested = units.gpu_percent(gpus.count, gpus.sm_percent)
         asked, charged = (
-            units.effective_gpus(percent) for percent in (gpus.percent, admitted.charge_percent)
+            units.effective_gpus(percent) for percent in (requested, admitted.charge_percent)
         )
         both = charged if asked == charged else f"requested {asked}, charged {charged}"
         yield form.Fact(label="Effective GPUs", value=both)

@@ -80,9 +80,13 @@ function effectiveGpus() {
   if (!/^\d{1,6}$/.test(countText) || !/^\d{1,6}$/.test(percentText)) return "";
   const [count, percent] = [Number(countText), Number(percentText)];
   if (count === 0) return "No GPU";
-  const total = count * percent; // whole hundredths, so that no binary fraction is shown
-  const figure = `${Math.floor(total / 100)}.${String(total % 100).padStart(2, "0")}`;
-  return `Effective GPUs: ${count} x ${percent} % = ${figure}`;
+  // Whole hundredths, so that no binary fraction is shown.
+  const figure = (total) => `${Math.floor(total / 100)}.${String(total % 100).padStart(2, "0")}`;
+  const models = [...document.querySelectorAll('input[name="gpu_model"]')];
+  const key = models.find((model) => model.checked)?.value || absent.gpuModel;
+  const isWhole = models.find((model) => model.value === key)?.dataset.charge === "whole";
+  const more = isWhole && percent < WHOLE_GPU ? `, charged ${figure(count * WHOLE_GPU)}` : "";
+  return `Effective GPUs: ${count} x ${percent} % = ${figure(count * percent)}${more}`;
 }
 
 let speaking;

@@ -262,6 +262,15 @@ def test_every_control_has_a_label_and_every_id_is_unique() -> None:
         ({"profile": "nb-gpu-l4"}, "Effective GPUs: 1 x 100 % = 1.00"),
         ({"profile": "nb-gpu-l4", "sm_percent": 7}, "Effective GPUs: 1 x 7 % = 0.07"),
         ({"profile": "nb-gpu-l4", "gpu_count": 0}, "No GPU"),
+        (
+            {"profile": "gpu-t4-mps", "sm_percent": 50},
+            "Effective GPUs: 1 x 50 % = 0.50, charged 1.00",
+        ),
+        (
+            {"gpu_model": "T4-MPS", "gpu_count": 1, "sm_percent": 50},
+            "Effective GPUs: 1 x 50 % = 0.50, charged 1.00",
+        ),
+        ({"profile": "gpu-t4-mps"}, "Effective GPUs: 1 x 100 % = 1.00"),
         ({}, "No GPU"),
         ({"gpu_count": "two"}, ""),
         ({"profile": "gone"}, "No GPU"),

@@ -416,6 +416,7 @@ def test_every_reason_that_admission_gives_has_a_case() -> None:
         Reason.CLUSTER_DROPS_SHARES,
         Reason.CLUSTER_UNREACHABLE,
         Reason.STORE_UNAVAILABLE,
+        Reason.MANIFEST_REFUSED,
     }
     assert {case.reason for case in CASES.values()} == set(Reason) - elsewhere
 
