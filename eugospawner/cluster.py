@@ -144,7 +144,8 @@ class ClaimTemplates:
             )
         if not claims.keeps_capacity(template, stored):
             message = (
-                "The API server drops capacity requests, so a share would become whole GPUs. "
+                "The API server drops a part of the GPU claim (capacity, constraints or "
+                "configuration), so a share would become whole GPUs. "
                 "Ask an admin to enable the feature gate DRAConsumableCapacity."
             )
             raise ClusterError(message, status=_CONFLICT, reason="DropsShares")
@@ -205,9 +206,9 @@ async def _find_claim(api: Any, namespace: str, name: str) -> Json | None:
         raise
 
 
-async def create_pod(api: Any, namespace: str, pod: Any) -> Json:
+async def create_pod(api: Any, namespace: str, pod: Json) -> Json:
     """
-    Create *pod* and return it as JSON.
+    Create *pod* as it stands, and return it as the API server stored it.
 
     A Pod of the same name and session is ours: an answer was lost, and the Pod is there. One of
     another session is a leftover; it is deleted, by its uid, and waited for.
@@ -215,11 +216,10 @@ async def create_pod(api: Any, namespace: str, pod: Any) -> Json:
     Raises:
         ClusterError: The cluster refused the Pod, or a leftover does not go.
     """
-    plain = api.api_client.sanitize_for_serialization(pod)
-    name, session = names.of(plain), plain["metadata"]["labels"][labels.SESSION]
+    name, session = names.of(pod), pod["metadata"]["labels"][labels.SESSION]
     for _ in range(_LEFTOVER_ATTEMPTS):
         try:
-            return await call("create the workspace", api.create_namespaced_pod, namespace, plain)
+            return await call("create the workspace", api.create_namespaced_pod, namespace, pod)
         except ClusterError as error:
             if error.status != _CONFLICT or error.reason != "AlreadyExists":
                 raise

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from jupyterhub.spawner import SpawnException
 
+from eugospawner.policy.errors import ClusterError, StoreError
 from eugospawner.policy.reasons import RULES, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from logging import Logger
 
     from eugospawner.diagnosis import Failure
+    from eugospawner.manifests.gate import ManifestRefused
     from eugospawner.policy.admission import Refusal
-    from eugospawner.policy.errors import ClusterError
 
 _SERVER_ERROR: Final = 500
 
@@ -40,6 +42,30 @@ def cluster_refused(error: ClusterError) -> SpawnException:
     else:
         reason = Reason.CLUSTER_REFUSED
     return _answer(reason, f"{str(error).rstrip('.')}.", RULES[reason].status)
+
+
+def answer_to(error: StoreError | ClusterError | ManifestRefused, log: Logger) -> SpawnException:
+    """Return the answer to what broke off a start that was admitted."""
+    match error:
+        case StoreError():
+            return store_down()
+        case ClusterError():
+            return cluster_refused(error)
+        case _:
+            return manifest_refused(error, log)
+
+
+def manifest_refused(error: ManifestRefused, log: Logger) -> SpawnException:
+    """Return the answer when a hook or an override added to the Pod; every addition is logged."""
+    for violation in error.violations:
+        log.error("The Pod would hold more than was granted: %s", violation)
+    first, more = error.violations[0].path or "all of it", len(error.violations) - 1
+    sentence = (
+        "The workspace was not started: its Pod would hold more than was granted "
+        f"({first}{f' and {more} more' if more else ''}). Tell an admin: a hook or an override of "
+        "the hub's configuration added it, and the hub's log names every place."
+    )
+    return _answer(Reason.MANIFEST_REFUSED, sentence, RULES[Reason.MANIFEST_REFUSED].status)
 
 
 def store_down() -> SpawnException:

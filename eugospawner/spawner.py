@@ -20,7 +20,7 @@ from kubespawner.clients import shared_client
 
 from eugospawner import cluster, diagnosis, podspec, records, refusals
 from eugospawner.deciding import DecidingSpawner
-from eugospawner.manifests import allocation, claims, labels, storage
+from eugospawner.manifests import allocation, claims, configured, gate, labels, storage
 from eugospawner.policy.errors import ClusterError, StoreError
 
 if TYPE_CHECKING:
@@ -83,26 +83,25 @@ class EugoSpawner(DecidingSpawner):
         try:
             await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
             await self._open_session()
-            await self._prepare()
-            pod = await self.get_pod_manifest()
+            pod, declared = await self.get_pod_manifest(), configured.of(self)
             if self.modify_pod_hook:
                 pod = await maybe_future(self.modify_pod_hook(self, pod))
-            created = await cluster.create_pod(self.api, self.namespace, pod)
+            manifest = self.api.api_client.sanitize_for_serialization(pod)
+            gate.hold(manifest, self._admitted.grant if self._admitted else None, declared)
+            await self._prepare()
+            created = await cluster.create_pod(self.api, self.namespace, manifest)
             self.desk.watches.pods.put(created)
             if self.after_pod_created_hook:
                 await maybe_future(self.after_pod_created_hook(self, created))
             async with asyncio.timeout(self.start_timeout):
                 ready = await self._until_ready()
             await self._bind(ready)
-        except StoreError as error:
-            raise refusals.store_down() from error
-        except ClusterError as error:
-            raise refusals.cluster_refused(error) from error
         except ApiException as error:
             raise refusals.cluster_refused(cluster.to_error("start", error)) from error
+        except (StoreError, ClusterError, gate.ManifestRefused) as error:
+            raise refusals.answer_to(error, self.log) from error
         self._end_reason = ""
-        url: str = self._get_pod_url(ready)
-        return url
+        return str(self._get_pod_url(ready))
 
     async def _open_session(self) -> None:
         if self._admitted is not None:
@@ -135,8 +134,9 @@ class EugoSpawner(DecidingSpawner):
                 owner_slug=self._slug(grant.owner),
                 storage_class=self.storage_class,
             )
-            known = mount.claim_name is not None
-            await cluster.ensure_volume_claim(self.api, self.namespace, claim, known=known)
+            await cluster.ensure_volume_claim(
+                self.api, self.namespace, claim, known=bool(mount.claim_name)
+            )
         if grant.gpus is not None:
             await self._ensure_template(grant.gpus)
 
@@ -167,8 +167,7 @@ class EugoSpawner(DecidingSpawner):
             if diagnosis.is_ready(pod):
                 return pod
             events = watches.events.of_pod(self._pod_key)
-            failure = diagnosis.failure_of(pod, events)
-            if failure is not None:
+            if (failure := diagnosis.failure_of(pod, events)) is not None:
                 self._end_reason = failure.reason
                 raise refusals.failed(failure)
             gpus = self.desk.gpus_of(pod)
@@ -206,7 +205,7 @@ class EugoSpawner(DecidingSpawner):
                 async with asyncio.timeout(self.start_timeout):
                     pod = await self._until_ready()
                 await self._bind(pod)
-                url: str = self._get_pod_url(pod)
+                url = str(self._get_pod_url(pod))
             except Exception as error:  # noqa: BLE001 - the hub then finds no server and stops it
                 self.log.warning("%s could not be adopted: %s", self._log_name, error)
             else:
@@ -243,8 +242,7 @@ class EugoSpawner(DecidingSpawner):
     async def poll(self) -> int | None:
         """Return `None` while the Pod lives, else its exit code; ends what has ended."""
         await self.desk.watches.started(self.desk.watches.pods)
-        status = diagnosis.exit_code(self._pod)
-        if status is None:
+        if (status := diagnosis.exit_code(self._pod)) is None:
             if self._pod is not None and diagnosis.is_ready(self._pod) and self.server:
                 await super().poll()  # keeps the address right if the Pod's changed
             return None

@@ -1,0 +1,179 @@
+"""
+A start whose Pod a hook has spoiled: nothing is made, the record ends, the answer says why.
+
+The real `_start` and `stop`, with an API server, a store and watches that are a few plain
+objects. Design §2, promises 1, 4 and 6, and §5, step 5.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jupyterhub.spawner import SpawnException
+
+from eugospawner.manifests import labels
+from eugospawner.reflector import Bell
+from tests.unit.eugospawner.gate_pods import OPTIONS, OfflineSpawner, a_spawner
+from tests.unit.eugospawner.test_cluster import FakeApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VOLUMES_AND_GPU = {**OPTIONS["share"], **OPTIONS["volumes"]}
+
+
+class FakeStore:
+    """Remembers what happened to sessions and volumes."""
+
+    def __init__(self) -> None:
+        self.sessions = self.volumes = self
+        self.opened: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+        self.added: list[str] = []
+
+    async def open(self, session: Any) -> None:
+        self.opened.append(session.id)
+
+    async def end(self, session: str, *, reason: str, at: object) -> None:  # noqa: ARG002
+        self.ended.append((session, reason))
+
+    async def add(self, _owner: str, volume: Any, *, at: object) -> None:  # noqa: ARG002
+        self.added.append(volume.key)
+
+
+class FakeDesk:
+    """Watches that see nothing, templates that are asked for, and the store."""
+
+    def __init__(self, catalog: Any) -> None:
+        self.catalog = catalog
+        self.kept = FakeStore()
+        self.made: list[str] = []
+        self.watches = SimpleNamespace(
+            started=self._done,
+            pods=SimpleNamespace(pods={}, put=lambda _pod: None),
+            events=None,
+            bell=Bell(),
+        )
+        self.templates = SimpleNamespace(ensure=self._ensure)
+
+    async def store(self) -> FakeStore:
+        return self.kept
+
+    async def _done(self, *_reflectors: object) -> None: ...
+
+    async def _ensure(self, _api: object, _namespace: str, template: Any) -> None:
+        self.made.append(template["metadata"]["name"])
+
+
+class Created(Exception):
+    """The Pod was created; what comes after is not looked at here."""
+
+
+def spoil(_spawner: object, pod: Any) -> Any:
+    pod.spec.host_network = True
+    pod.spec.containers[0].image = "registry.example/evil:1"
+    return pod
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi()
+
+
+@pytest.fixture
+def spawner_with(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OfflineSpawner]:
+    def make(hook: object = None, **options: Any) -> OfflineSpawner:
+        spawner = a_spawner(options, {"modify_pod_hook": hook} if hook else None, api=api)
+        spawner.offline_desk = FakeDesk(spawner.desk.catalog)
+        spawner.now = lambda: None
+        spawner.log = logging.getLogger("spawner under test")
+
+        async def after(_spawner: object, _pod: object) -> None:
+            raise Created
+
+        spawner.after_pod_created_hook = after
+        return spawner
+
+    monkeypatch.setattr("eugospawner.spawner.shared_client", lambda _kind: api)
+    return make
+
+
+async def test_a_pod_that_a_hook_spoiled_is_never_asked_for(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    spawner = spawner_with(spoil, **VOLUMES_AND_GPU)
+    with pytest.raises(SpawnException) as refused:
+        await spawner._start()
+    assert api.calls == []  # no volume, no template, no Pod
+    assert spawner.desk.made == []
+    assert spawner.desk.kept.added == []
+    assert refused.value.status_code == 409
+    assert refused.value.reason == "manifest-refused"
+
+
+async def test_the_answer_names_the_first_place_and_the_remedy(
+    spawner_with: Callable[..., OfflineSpawner], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(SpawnException) as refused, caplog.at_level(logging.ERROR):
+        await spawner_with(spoil)._start()
+    assert refused.value.jupyterhub_message == (
+        "The workspace was not started: its Pod would hold more than was granted "
+        "(spec.containers[0].image and 1 more). Tell an admin: a hook or an override of the "
+        "hub's configuration added it, and the hub's log names every place. [manifest-refused]"
+    )
+    logged = [each.getMessage() for each in caplog.records]
+    assert any("spec.containers[0].image is not what was granted" in each for each in logged)
+    assert any("spec.hostNetwork is not false" in each for each in logged)
+
+
+async def test_the_session_ends_with_the_stop_that_the_hub_calls(
+    spawner_with: Callable[..., OfflineSpawner],
+) -> None:
+    spawner = spawner_with(spoil)
+    with pytest.raises(SpawnException):
+        await spawner._start()
+    await spawner.stop()
+    kept = spawner.desk.kept
+    assert len(kept.opened) == 1
+    assert kept.ended == [(kept.opened[0], "start-failed")]
+
+
+async def test_a_hook_that_grants_nothing_hinders_nothing(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    def harmless(_spawner: object, pod: Any) -> Any:
+        pod.spec.containers[0].args = ["jupyterhub-singleuser", "--debug"]
+        return pod
+
+    spawner = spawner_with(harmless, **VOLUMES_AND_GPU)
+    with pytest.raises(Created):
+        await spawner._start()
+    pod = api.held["pod", "jupyter-alice"]
+    assert pod["spec"]["containers"][0]["args"] == ["jupyterhub-singleuser", "--debug"]
+    assert pod["metadata"]["labels"][labels.SESSION] == spawner.desk.kept.opened[0]
+
+
+async def test_what_a_hook_writes_into_the_configuration_declares_nothing(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    """Traits are read before the hook runs: it cannot declare what it adds."""
+
+    def cunning(spawner: Any, pod: Any) -> Any:
+        spawner.volumes = [{"name": "x", "secret": {"secretName": "hub"}}]
+        pod.spec.volumes.append({"name": "x", "secret": {"secretName": "hub"}})
+        return pod
+
+    with pytest.raises(SpawnException, match=r"spec\.volumes\[1\]"):
+        await spawner_with(cunning)._start()
+    assert api.calls == []
+
+
+async def test_a_hook_that_returns_no_pod_is_refused_as_well(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    with pytest.raises(SpawnException, match="all of it"):
+        await spawner_with(lambda _spawner, _pod: None)._start()
+    assert api.calls == []
