@@ -5,7 +5,8 @@ KubeSpawner's reflector is asked again and again whether a Pod is ready, lists e
 every 10 to 30 seconds, and gives up for good after half a minute of errors (its PR #938). Ours
 follows the watch from where it left off, lists only when the server says that place is gone,
 never gives up, and rings a `Bell` for the Pod that a change is about. So a start ends when the
-Pod becomes ready, not when somebody happens to look (benchmark B2).
+Pod becomes ready, not when somebody happens to look (benchmark B2). Of each object an excerpt is
+kept, that is what somebody reads (`manifests.excerpts`, benchmark B9).
 
 The classes keep KubeSpawner's interface (`pods`, `events`, `stop`), since
 the rest of KubeSpawner works on them.
@@ -22,7 +23,8 @@ from kubernetes_asyncio.client import ApiException
 from kubespawner.reflector import ResourceReflector
 from traitlets import Instance
 
-from eugospawner.manifests import allocation
+from eugospawner.manifests import allocation, excerpts
+from eugospawner.manifests.excerpts import Excerpts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -39,6 +41,9 @@ _CONNECT_SECONDS: Final = 10
 _FIRST_DELAY: Final = 0.1
 _LONGEST_DELAY: Final = 30.0
 _GONE: Final = 410
+#: Of one answer to a list, as Kubernetes' own clients have it: ten thousand Pods are 120 MB, and
+#: the hub would stand still for a second while they are parsed.
+_PAGE_SIZE: Final = 500
 
 
 class Bell:
@@ -79,8 +84,17 @@ class Reflector(ResourceReflector):
     bell = Instance(Bell, kw={})
     resources: dict[str, Json]
 
+    #: What is kept of an object.
+    shape: excerpts.Shape
+
     #: Counts changes, so that views made from the objects know when they are stale.
     changes = 0
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._excerpts = Excerpts(self.shape)
+        #: What was `put` while a list is under way.
+        self._meanwhile: dict[str, Json] | None = None
 
     async def start(self) -> None:
         """
@@ -91,6 +105,13 @@ class Reflector(ResourceReflector):
         """
         version = await self._list_and_update()
         self.watch_task = asyncio.create_task(self._follow(version))
+
+    async def stop(self) -> None:
+        """Stop following; KubeSpawner's would pass the cancellation on to whoever called it."""
+        self._stopping = True
+        if self.watch_task is not None:
+            self.watch_task.cancel()
+            await asyncio.wait([self.watch_task])
 
     def topics(self, resource: Json) -> Iterable[str]:
         """Return the topics that a change of *resource* is news for: its own key."""
@@ -106,22 +127,45 @@ class Reflector(ResourceReflector):
         """Take *resource* as seen, unless a newer one is; for answers that beat the watch."""
         known = self.resources.get(_key(resource))
         if known is None or _version(known) < _version(resource):
-            self._store(resource)
+            excerpt = self._excerpts.of(resource)
+            self._store(excerpt)
+            if self._meanwhile is not None:
+                self._meanwhile[_key(excerpt)] = excerpt
 
     async def _list_and_update(self, resource_version: str | None = None) -> str:
         """List everything and tell of each difference; return the version to watch from."""
         del resource_version  # upstream's signature; a list is only made when nothing is known
-        response = await self._call(_request_timeout=self.request_timeout)
-        listed = json.loads(await response.read())
-        before = self.resources
-        self.resources = {}
-        for resource in listed["items"]:
+        meanwhile: dict[str, Json] = {}
+        self._meanwhile = meanwhile
+        try:
+            listed, version = await self._list()
+        finally:
+            self._meanwhile = None
+        # The list knows nothing of an answer that is younger than it; the watch will tell.
+        listed |= {key: each for key, each in meanwhile.items() if _version(each) > int(version)}
+        before, self.resources = self.resources, {}
+        for resource in listed.values():
             self._store(resource)
         for key, resource in before.items():
             if key not in self.resources:
                 self._forget(key, resource)
-        version: str = listed["metadata"]["resourceVersion"]
         return version
+
+    async def _list(self) -> tuple[dict[str, Json], str]:
+        """Return excerpts of everything by key, and the version at which that was all."""
+        listed: dict[str, Json] = {}
+        place: dict[str, str] = {}
+        while True:
+            response = await self._call(
+                _request_timeout=self.request_timeout, limit=_PAGE_SIZE, **place
+            )
+            page = json.loads(await response.read())
+            listed |= {_key(each): self._excerpts.of(each) for each in page["items"]}
+            metadata = page["metadata"]
+            if not metadata.get("continue"):
+                version: str = metadata["resourceVersion"]
+                return listed, version
+            place = {"_continue": metadata["continue"]}
 
     async def _follow(self, version: str | None) -> None:
         """Follow changes from *version* until cancelled, whatever goes wrong on the way."""
@@ -190,13 +234,11 @@ class Reflector(ResourceReflector):
             case "BOOKMARK":
                 pass
             case _:
-                self._store(resource)
+                self._store(self._excerpts.of(resource))
         version: str = resource["metadata"]["resourceVersion"]
         return version
 
     def _store(self, resource: Json) -> None:
-        # Who changed which field is nobody's question here, and half of an object's size.
-        resource["metadata"].pop("managedFields", None)
         key = _key(resource)
         self.resources[key] = resource
         self.changes += 1
@@ -221,6 +263,7 @@ class PodReflector(Reflector):
     """Workspace Pods by ``namespace/name``."""
 
     kind = "pods"
+    shape = excerpts.POD
 
     @property
     def pods(self) -> dict[str, Json]:
@@ -232,6 +275,7 @@ class EventReflector(Reflector):
     """Events about Pods, found by the Pod they are about."""
 
     kind = "events"
+    shape = excerpts.EVENT
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -266,6 +310,7 @@ class ClaimReflector(Reflector):
     """ResourceClaims by ``namespace/name``; a change is news for the Pod that owns the claim."""
 
     kind = "resourceclaims"
+    shape = excerpts.CLAIM
     api_group_name = "ResourceV1Api"
     list_method_name = "list_namespaced_resource_claim"
 
@@ -292,6 +337,7 @@ class SliceReflector(Reflector):
     """ResourceSlices of the cluster by name: which devices there are."""
 
     kind = "resourceslices"
+    shape = excerpts.SLICE
     api_group_name = "ResourceV1Api"
     list_method_name = "list_resource_slice"
     omit_namespace = True
@@ -301,36 +347,21 @@ class NodeReflector(Reflector):
     """Nodes of the cluster by name: what they are labelled with, and whom they repel."""
 
     kind = "nodes"
+    shape = excerpts.NODE
     list_method_name = "list_node"
     omit_namespace = True
 
     def _store(self, resource: Json) -> None:
-        # A Node's status is long and changes with every heartbeat, and nobody here asks for it.
-        metadata = resource["metadata"]
-        kept = {
-            "metadata": {
-                "name": metadata["name"],
-                "resourceVersion": metadata["resourceVersion"],
-                "labels": metadata.get("labels") or {},
-            },
-            "spec": {
-                name: value
-                for name, value in (resource.get("spec") or {}).items()
-                if name in {"taints", "unschedulable"}
-            },
-        }
-        known = self.resources.get(metadata["name"])
-        if known is not None and _differs_not(known, kept):
-            self.resources[metadata["name"]] = kept
-            return
-        super()._store(kept)
+        name = resource["metadata"]["name"]
+        known = self.resources.get(name)
+        if known is not None and _unversioned(known) == _unversioned(resource):
+            self.resources[name] = resource  # a heartbeat
+        else:
+            super()._store(resource)
 
 
-def _differs_not(known: Json, resource: Json) -> bool:
-    return bool(
-        known["spec"] == resource["spec"]
-        and known["metadata"]["labels"] == resource["metadata"]["labels"]
-    )
+def _unversioned(resource: Json) -> Json:
+    return resource | {"metadata": resource["metadata"] | {"resourceVersion": ""}}
 
 
 def _key(resource: Json) -> str:

@@ -1,8 +1,9 @@
 """Reflectors follow the watch, ring for what changed, and never give up."""
 
 import asyncio
+import copy
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from eugospawner.reflector import (
     EventReflector,
     NodeReflector,
     PodReflector,
+    SliceReflector,
 )
 
 
@@ -29,7 +31,10 @@ class FakeServer:
         self.lists = 0
         self.watched_from: list[str] = []
         self.faults: list[Exception | int] = []
+        #: Called before each page of a list is answered.
+        self.before_page: Callable[[], object] = lambda: None
         self._streams: list[asyncio.Queue[bytes | None]] = []
+        self._listed: tuple[int, list[Any]] = (0, [])
 
     def put(self, name: str, kind: str = "MODIFIED", **fields: Any) -> dict[str, Any]:
         self.version += 1
@@ -64,12 +69,8 @@ class FakeServer:
                 raise fault
             return SimpleNamespace(status=fault, reason="no", read=self._body(b"busy"))
         if not watch:
-            self.lists += 1
-            listed = {
-                "metadata": {"resourceVersion": str(self.version)},
-                "items": list(self.items.values()),
-            }
-            return SimpleNamespace(status=200, read=self._body(json.dumps(listed).encode()))
+            self.before_page()
+            return SimpleNamespace(status=200, read=self._body(self._page(**arguments)))
         self.watched_from.append(arguments["resource_version"])
         stream: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._streams.append(stream)
@@ -78,6 +79,18 @@ class FakeServer:
             content=SimpleNamespace(iter_any=lambda: self._chunks(stream)),
             close=lambda: None,
         )
+
+    def _page(self, *, limit: int, _continue: str | None = None, **_: Any) -> bytes:
+        """Pages show the items as they were at the first; a token says which one is next."""
+        if _continue is None:
+            self.lists += 1
+            self._listed = (self.version, list(self.items.values()))
+        version, items = self._listed
+        at = int(_continue or 0)
+        metadata = {"resourceVersion": str(version)}
+        if at + limit < len(items):
+            metadata["continue"] = str(at + limit)
+        return json.dumps({"metadata": metadata, "items": items[at : at + limit]}).encode()
 
     @staticmethod
     def _body(body: bytes) -> Any:
@@ -92,6 +105,12 @@ class FakeServer:
             yield chunk
 
 
+def an_answer(name: str, version: int, phase: str = "Pending") -> dict[str, Any]:
+    """A Pod as a create call returns it."""
+    metadata = {"namespace": "eugo", "name": name, "resourceVersion": str(version)}
+    return {"metadata": metadata, "status": {"phase": phase}}
+
+
 @pytest.fixture(autouse=True)
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
     server = FakeServer()
@@ -100,6 +119,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         list_namespaced_event=server.call,
         list_namespaced_resource_claim=server.call,
         list_node=server.call,
+        list_resource_slice=server.call,
     )
     monkeypatch.setattr("kubespawner.reflector.shared_client", lambda _name: api)
     monkeypatch.setattr(reflector, "_FIRST_DELAY", 0.001)
@@ -111,12 +131,6 @@ async def started(kind: type[reflector.Reflector]) -> Any:
     await made.start()
     await asyncio.sleep(0)
     return made
-
-
-async def stopped(made: Any) -> None:
-    made.watch_task.cancel()
-    with suppress(asyncio.CancelledError):
-        await made.watch_task
 
 
 async def soon(condition: Any) -> None:
@@ -134,7 +148,7 @@ async def test_what_is_there_is_listed_and_what_comes_is_followed(server: FakeSe
     server.delete("old")
     await soon(lambda: set(made.pods) == {"eugo/new"})
     assert server.lists == 1
-    await stopped(made)
+    await made.stop()
 
 
 async def test_a_watch_that_ends_goes_on_where_it_ended_without_a_list(server: FakeServer) -> None:
@@ -146,7 +160,7 @@ async def test_a_watch_that_ends_goes_on_where_it_ended_without_a_list(server: F
     await soon(lambda: len(server.watched_from) == 2)
     assert server.watched_from[1] == "11"
     assert server.lists == 1
-    await stopped(made)
+    await made.stop()
 
 
 async def test_a_bookmark_moves_the_place_to_go_on_from(server: FakeServer) -> None:
@@ -157,7 +171,7 @@ async def test_a_bookmark_moves_the_place_to_go_on_from(server: FakeServer) -> N
     await soon(lambda: len(server.watched_from) == 2)
     assert server.watched_from[1] == "99"
     assert made.pods == {}
-    await stopped(made)
+    await made.stop()
 
 
 async def test_a_place_that_is_gone_is_listed_anew_and_what_was_missed_is_rung_for(
@@ -174,7 +188,7 @@ async def test_a_place_that_is_gone_is_listed_anew_and_what_was_missed_is_rung_f
     await asyncio.wait_for(waiting, 5)
     assert set(made.pods) == {"eugo/stays"}
     assert server.lists == 2
-    await stopped(made)
+    await made.stop()
 
 
 @pytest.mark.parametrize(
@@ -188,7 +202,19 @@ async def test_no_fault_ends_a_reflector(server: FakeServer, fault: Exception | 
     await soon(lambda: not server.faults and len(server.watched_from) == 2)
     server.put("after", "ADDED")
     await soon(lambda: "eugo/after" in made.pods)
-    await stopped(made)
+    await made.stop()
+
+
+async def test_a_reflector_that_is_stopped_follows_no_more(server: FakeServer) -> None:
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    task = made.watch_task
+    await made.stop()
+    assert task.cancelled()
+    await made.stop()  # twice is fine
+    server.put("late", "ADDED")
+    await asyncio.sleep(0.01)
+    assert made.pods == {}
 
 
 async def test_an_object_may_come_in_many_pieces(server: FakeServer) -> None:
@@ -198,7 +224,7 @@ async def test_an_object_may_come_in_many_pieces(server: FakeServer) -> None:
     item["spec"] = {"text": "x" * 300_000}
     server.send({"type": "ADDED", "object": item}, pieces=7)
     await soon(lambda: "eugo/big" in made.pods)
-    await stopped(made)
+    await made.stop()
 
 
 async def test_a_first_list_that_fails_says_so_to_who_starts_it(server: FakeServer) -> None:
@@ -210,12 +236,91 @@ async def test_a_first_list_that_fails_says_so_to_who_starts_it(server: FakeServ
 
 async def test_an_answer_that_beats_the_watch_is_taken_and_an_older_one_is_not() -> None:
     made = await started(PodReflector)
-    newer = {"metadata": {"namespace": "eugo", "name": "p", "resourceVersion": "20"}, "n": 2}
-    older = {"metadata": {"namespace": "eugo", "name": "p", "resourceVersion": "3"}, "n": 1}
-    made.put(newer)
-    made.put(older)
-    assert made.pods["eugo/p"]["n"] == 2
-    await stopped(made)
+    made.put(an_answer("p", 20, "Running"))
+    made.put(an_answer("p", 3, "Pending"))
+    assert made.pods["eugo/p"]["status"]["phase"] == "Running"
+    assert made._meanwhile is None  # remembered for a list alone, or it would grow for ever
+    await made.stop()
+
+
+async def test_an_answer_stays_whole_for_who_else_reads_it() -> None:
+    made = await started(PodReflector)
+    answer = an_answer("p", 20) | {"spec": {"nodeName": "n1"}}
+    answer["metadata"]["managedFields"] = [{"manager": "eugo"}]
+    whole = copy.deepcopy(answer)
+    made.put(answer)
+    assert answer == whole
+    await made.stop()
+
+
+async def test_a_list_comes_in_pages_and_is_seen_all_at_once(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "_PAGE_SIZE", 2)
+    for number in range(5):
+        server.put(f"p{number}")
+    made = PodReflector(namespace="eugo")
+    seen: list[int] = []
+    server.before_page = lambda: seen.append(len(made.pods))
+    await made.start()
+    assert seen == [0, 0, 0]
+    assert set(made.pods) == {f"eugo/p{number}" for number in range(5)}
+    await made.stop()
+
+
+async def test_pages_that_are_gone_half_way_are_listed_anew(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reflector, "_PAGE_SIZE", 2)
+    made = await started(PodReflector)
+    await soon(lambda: server.watched_from)
+    for number in range(5):
+        server.put(f"p{number}", "ADDED")
+    pages: list[int] = []
+
+    def expire() -> None:
+        pages.append(len(made.pods))
+        if len(pages) == 2:
+            raise ApiException(status=410, reason="Expired")
+
+    server.before_page = expire
+    server.send({"type": "ERROR", "object": {"code": 410, "message": "too old"}})
+    await soon(lambda: len(server.watched_from) == 2)
+    assert pages == [5] * 5  # two in vain, then three; and nobody ever saw less
+    assert len(made.pods) == 5
+    await made.stop()
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed older", "not listed yet"])
+async def test_an_answer_that_comes_while_a_list_is_under_way_outlives_it(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, *, listed: bool
+) -> None:
+    monkeypatch.setattr(reflector, "_PAGE_SIZE", 1)
+    for name in ("a", "z", *(["new"] if listed else [])):
+        server.put(name, status={"phase": "Pending"})
+    made = PodReflector(namespace="eugo")
+    server.before_page = lambda: made.put(an_answer("new", 90, "Running"))
+    await made.start()
+    assert made.pods["eugo/new"]["status"]["phase"] == "Running"
+    await made.stop()
+
+
+async def test_an_answer_that_the_list_is_younger_than_gives_way_to_it(
+    server: FakeServer,
+) -> None:
+    server.version = 100
+    server.put("old", status={"phase": "Running"})
+    made = PodReflector(namespace="eugo")
+
+    def answer() -> None:
+        made.put(an_answer("old", 90, "Pending"))
+        made.put(an_answer("gone", 91))
+
+    server.before_page = answer
+    await made.start()
+    assert set(made.pods) == {"eugo/old"}
+    assert made.pods["eugo/old"]["status"]["phase"] == "Running"
+    await made.stop()
 
 
 async def test_events_are_found_by_their_pod_oldest_first_even_without_times(
@@ -233,7 +338,7 @@ async def test_events_are_found_by_their_pod_oldest_first_even_without_times(
     server.delete("a")
     await soon(lambda: len(made.of_pod("eugo/p")) == 2)
     assert made.of_pod("eugo/nobody") == ()
-    await stopped(made)
+    await made.stop()
 
 
 async def test_an_event_rings_for_its_pod(server: FakeServer) -> None:
@@ -243,7 +348,7 @@ async def test_an_event_rings_for_its_pod(server: FakeServer) -> None:
     await asyncio.sleep(0)
     server.put("e", "ADDED", involvedObject={"namespace": "eugo", "name": "p"})
     await asyncio.wait_for(waiting, 5)
-    await stopped(made)
+    await made.stop()
 
 
 async def test_a_claim_rings_for_the_pod_that_owns_it(server: FakeServer) -> None:
@@ -253,14 +358,27 @@ async def test_a_claim_rings_for_the_pod_that_owns_it(server: FakeServer) -> Non
     await asyncio.sleep(0)
     server.put("c", "ADDED", metadata={"ownerReferences": [{"kind": "Pod", "name": "p"}]})
     await asyncio.wait_for(waiting, 5)
-    await stopped(made)
+    await made.stop()
 
 
-async def test_who_changed_which_field_is_not_kept(server: FakeServer) -> None:
-    server.put("p", metadata={"managedFields": [{"manager": "kubelet"}]})
-    made = await started(PodReflector)
-    assert "managedFields" not in made.pods["eugo/p"]["metadata"]
-    await stopped(made)
+KINDS = [PodReflector, EventReflector, ClaimReflector, SliceReflector, NodeReflector]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+async def test_who_changed_which_field_is_kept_of_no_object(
+    server: FakeServer, kind: type[reflector.Reflector]
+) -> None:
+    def put(name: str) -> None:
+        about = {"namespace": "eugo", "name": "p"}
+        server.put(name, metadata={"managedFields": [{"manager": "kubelet"}]}, involvedObject=about)
+
+    put("listed")
+    made = await started(kind)
+    await soon(lambda: server.watched_from)
+    put("watched")
+    await soon(lambda: len(made.resources) == 2)
+    assert not [each for each in made.resources.values() if "managedFields" in each["metadata"]]
+    await made.stop()
 
 
 async def test_a_bell_wakes_everybody_who_waits_for_the_topic_and_nobody_else() -> None:
@@ -310,4 +428,4 @@ async def test_of_nodes_only_labels_and_taints_are_kept_and_heartbeats_are_no_ne
     assert made.resources["n1"]["spec"] == {"unschedulable": True}
     server.delete("n1")
     await soon(lambda: made.resources == {})
-    await stopped(made)
+    await made.stop()
