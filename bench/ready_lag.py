@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 from kubernetes_asyncio import client, config  # noqa: E402
 from kubespawner import KubeSpawner  # noqa: E402
-from spawners import bound_to, spawner_of  # noqa: E402
 from spawners import config as configured  # noqa: E402
+from spawners import put_on, spawner_of  # noqa: E402
 
 from eugospawner import store  # noqa: E402
 from eugospawner.spawner import EugoSpawner  # noqa: E402
@@ -123,7 +123,7 @@ async def measure(repeats: int) -> dict[str, dict[str, list[float]]]:
                     store=Path(folder) / "store.sqlite",
                     catalog=ROOT / "helm-values" / "catalog.yaml",
                 )
-                made.KubeSpawner.modify_pod_hook = bound_to(NODE)
+                put_on(made, NODE)
                 store.upgrade(made.EugoSpawner.store_url)
                 await asyncio.sleep(2)  # the namespace's ServiceAccount
                 for repeat in range(repeats):

@@ -37,8 +37,8 @@ sys.path.insert(0, str(ROOT))
 import yaml  # noqa: E402
 from kubernetes_asyncio import client, config  # noqa: E402
 from kubespawner import KubeSpawner  # noqa: E402
+from spawners import changing, spawner_of  # noqa: E402
 from spawners import config as configured  # noqa: E402
-from spawners import spawner_of  # noqa: E402
 
 from eugospawner import settings, store  # noqa: E402
 from eugospawner.manifests import claims, names  # noqa: E402
@@ -75,14 +75,14 @@ INVENTORY = {
 }
 
 
-def loosened(pod: Any) -> None:
+def loosened(pod: dict[str, Any]) -> None:
     """Take from a Pod what only the product's own namespace has."""
-    pod.spec.priority_class_name = None
-    pod.spec.node_selector = LABEL
-    for volume in pod.spec.volumes or ():
-        if volume.persistent_volume_claim is not None:
-            volume.persistent_volume_claim = None
-            volume.empty_dir = client.V1EmptyDirVolumeSource()
+    spec = pod["spec"]
+    spec.pop("priorityClassName", None)
+    spec["nodeSelector"] = LABEL
+    for volume in spec.get("volumes") or ():
+        if volume.pop("persistentVolumeClaim", None) is not None:
+            volume["emptyDir"] = {}
 
 
 def share() -> dict[str, Any]:
@@ -91,20 +91,23 @@ def share() -> dict[str, Any]:
     return claims.make_claim_template(Gpus(model=model, count=1, sm_percent=PERCENT))
 
 
-def hook_of(kind: str) -> Callable[[object, Any], Any]:
-    """Return the `modify_pod_hook` of *kind*."""
+def loosened_peers(kind: str) -> Callable[[Any], None]:
+    """Return the same for KubeSpawner's model of a Pod; a share gets its claim here."""
     template = names.of(share())
 
-    def hook(_spawner: object, pod: Any) -> Any:
-        loosened(pod)
+    def change(pod: Any) -> None:
+        pod.spec.node_selector = LABEL
+        for volume in pod.spec.volumes or ():
+            if volume.persistent_volume_claim is not None:
+                volume.persistent_volume_claim = None
+                volume.empty_dir = client.V1EmptyDirVolumeSource()
         if kind == "kube-share":
             pod.spec.resource_claims = [
                 client.V1PodResourceClaim(name="gpu", resource_claim_template_name=template)
             ]
             pod.spec.containers[0].resources.claims = [client.CoreV1ResourceClaim(name="gpu")]
-        return pod
 
-    return hook
+    return change
 
 
 async def start_all(kind: str, crowd: int, namespace: str, folder: Path) -> dict[str, Any]:
@@ -112,7 +115,7 @@ async def start_all(kind: str, crowd: int, namespace: str, folder: Path) -> dict
     await config.load_kube_config()
     made = configured(namespace, store=folder / "store.sqlite", catalog=CATALOG)
     store.upgrade(made.EugoSpawner.store_url)
-    made.KubeSpawner.modify_pod_hook = hook_of(kind)
+    changing(made, ours=loosened, peers=loosened_peers(kind))
     if kind == "kube-share":
         async with client.ApiClient() as api:
             await client.ResourceV1Api(api).create_namespaced_resource_claim_template(

@@ -2,7 +2,7 @@
 Spawners without a hub, for benchmarks: ours and KubeSpawner's on the same cluster and namespace.
 
 Both make the same kind of Pod: one container, a home volume, no GPU unless asked. Where it runs is
-the bench's to say, by `modify_pod_hook`.
+the bench's to say, see `changing`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitlets.config import Config
 
+from eugospawner import cluster
 from eugospawner.spawner import EugoSpawner
 
 if TYPE_CHECKING:
@@ -40,15 +41,42 @@ def config(namespace: str, *, store: Path, catalog: Path) -> Config:
     return made
 
 
-def bound_to(node: str) -> Callable[[object, Any], Any]:
-    """Return a `modify_pod_hook` that puts the Pod on *node*, past the scheduler."""
+def changing(
+    made: Config, *, ours: Callable[[dict[str, Any]], None], peers: Callable[[Any], None]
+) -> None:
+    """
+    Have Pods changed just before they are created: ours as JSON, KubeSpawner's as its model.
 
-    def bind(_spawner: object, pod: Any) -> Any:
-        pod.spec.node_name = node
-        pod.spec.priority_class_name = None
+    KubeSpawner's by its hook. Ours after the manifest gate, which would refuse what a bench needs
+    and nobody was granted: another Node, another volume.
+    """
+
+    def hook(spawner: Any, pod: Any) -> Any:
+        if not isinstance(spawner, EugoSpawner):
+            peers(pod)
         return pod
 
-    return bind
+    async def create(api: Any, namespace: str, pod: dict[str, Any]) -> Any:
+        ours(pod)
+        return await created(api, namespace, pod)
+
+    created = cluster.create_pod
+    cluster.create_pod = create
+    made.KubeSpawner.modify_pod_hook = hook
+
+
+def put_on(made: Config, node: str) -> None:
+    """Have Pods put on *node*, past the scheduler."""
+
+    def ours(pod: dict[str, Any]) -> None:
+        pod["spec"]["nodeName"] = node
+        pod["spec"].pop("priorityClassName", None)
+
+    def peers(pod: Any) -> None:
+        pod.spec.node_name = node
+        pod.spec.priority_class_name = None
+
+    changing(made, ours=ours, peers=peers)
 
 
 def spawner_of(kind: type[KubeSpawner], name: str, made: Config) -> Any:

@@ -116,16 +116,19 @@ class DecidingSpawner(KubeSpawner):
 
     # Deciding
 
-    async def circumstances(self) -> Circumstances:
+    async def circumstances(self, *, volumes: bool = True) -> Circumstances:
         """
-        Return what this workspace's options would be judged by now.
+        Return what this workspace's options would be judged by now; see `Desk.circumstances`.
 
         Raises:
             SpawnException: The store does not answer; the answer is no then (promise 7).
         """
         try:
             return await self.desk.circumstances(
-                owner=self.user.name, owner_slug=self._slug(self.user.name), now=self.now()
+                owner=self.user.name,
+                owner_slug=self._slug(self.user.name),
+                now=self.now(),
+                volumes=volumes,
             )
         except StoreError as error:
             raise refusals.store_down() from error
@@ -140,9 +143,10 @@ class DecidingSpawner(KubeSpawner):
             asker: The hub's user who asks; `None`: whoever the spawner's handler answers.
             workspace: Server name, where it is not this spawner's own.
         """
+        names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
         return judge(
             words,
-            await self.circumstances(),
+            await self.circumstances(volumes=names_volumes),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
             actor=self._actor(asker),

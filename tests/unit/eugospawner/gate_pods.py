@@ -164,7 +164,7 @@ class OfflineSpawner(EugoSpawner):
     def desk(self) -> Any:
         return self.offline_desk
 
-    async def circumstances(self) -> Circumstances:
+    async def circumstances(self, *, volumes: bool = True) -> Circumstances:  # noqa: ARG002
         return circumstances()
 
 
