@@ -8,6 +8,7 @@ start of a workspace may do is decided by `jupyterhub_config.py` and the code be
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from eugospawner import store
@@ -33,6 +34,13 @@ c.ConfigurableHTTPProxy.command = settings["proxy_command"]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings['proxy_api_port']}"
 c.ConfigurableHTTPProxy.auth_token = secrets["proxy_token"]
 c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
+
+# A service looks for its hub only once it runs; one that is just being loaded when the hub is killed
+# would never know that it had one.
+setpriv = shutil.which("setpriv")
+for service in c.JupyterHub.services:
+    if setpriv and "command" in service:
+        service["command"] = [setpriv, "--pdeathsig", "KILL", "--", *service["command"]]
 
 c.JupyterHub.authenticator_class = "shared-password"
 c.Authenticator.admin_users = set(settings["admins"])
