@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from kubespawner import KubeSpawner  # noqa: E402
 from spawners import config as configured  # noqa: E402
-from spawners import spawner_of  # noqa: E402
+from spawners import percentile, spawner_of  # noqa: E402
 
 from eugospawner import form, judge, preflight, settings  # noqa: E402
 from eugospawner.policy import accounts  # noqa: E402
@@ -175,12 +175,6 @@ async def measure(repeats: int, renders: int) -> dict[str, list[list[tuple[float
                 cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall
                 found[name][-1].append((wall, cpu))
     return dict(found)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which *share* of *values* lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def report(found: dict[str, list[list[tuple[float, float]]]], repeats: int, renders: int) -> None:

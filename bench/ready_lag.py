@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 from kubernetes_asyncio import client, config  # noqa: E402
 from kubespawner import KubeSpawner  # noqa: E402
 from spawners import config as configured  # noqa: E402
-from spawners import put_on, spawner_of  # noqa: E402
+from spawners import percentile, put_on, spawner_of  # noqa: E402
 
 from eugospawner import store  # noqa: E402
 from eugospawner.spawner import EugoSpawner  # noqa: E402
@@ -136,12 +136,6 @@ async def measure(repeats: int) -> dict[str, dict[str, list[float]]]:
             await api.delete_node(NODE)
             await api.delete_namespace(namespace)
     return {kind: dict(lags) for kind, lags in found.items()}
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value below which *share* of *values* lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def report(found: dict[str, dict[str, list[float]]], repeats: int) -> None:

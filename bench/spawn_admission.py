@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 import yaml  # noqa: E402
 from kubernetes_asyncio import client, config  # noqa: E402
 from kubespawner import KubeSpawner  # noqa: E402
-from spawners import changing, spawner_of  # noqa: E402
+from spawners import changing, percentile, spawner_of  # noqa: E402
 from spawners import config as configured  # noqa: E402
 
 from eugospawner import settings, store  # noqa: E402
@@ -184,12 +184,6 @@ async def measure(
                     found[kind, crowd].append(await one_crowd(core, kind, crowd))
                     print(f"crowd {crowd}, {kind}: done", file=sys.stderr)
     return found
-
-
-def percentile(values: list[float], share_below: float) -> float:
-    """Return the value below which *share_below* of *values* lie."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share_below * len(ordered)))]
 
 
 def summary(batches: list[dict[str, Any]]) -> dict[str, tuple[float, float, float]]:

@@ -41,6 +41,12 @@ def config(namespace: str, *, store: Path, catalog: Path) -> Config:
     return made
 
 
+def percentile(values: list[float], share: float) -> float:
+    """Return the value below which *share* of *values* lie."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
 def changing(
     made: Config, *, ours: Callable[[dict[str, Any]], None], peers: Callable[[Any], None]
 ) -> None:

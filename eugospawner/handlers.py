@@ -76,6 +76,15 @@ def readable(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]
     }
 
 
+def fields_of(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
+    """Return the form's fields among readable *arguments*, as text; others are left out."""
+    return {
+        name: [value.decode() for value in values]
+        for name, values in arguments.items()
+        if name in _FIELDS
+    }
+
+
 def accept_offer(arguments: Mapping[str, Sequence[bytes]]) -> dict[str, list[bytes]]:
     """
     Return form *arguments* with the pressed offer in place of the fields.
@@ -262,12 +271,7 @@ class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
                 self.finish(await self._render_form(user, form_html, _message(refusal)))
 
     def _form_fields(self) -> dict[str, list[str]]:
-        arguments = accept_offer(readable(self.request.body_arguments))
-        return {
-            name: [value.decode() for value in values]
-            for name, values in arguments.items()
-            if name in _FIELDS
-        }
+        return fields_of(accept_offer(readable(self.request.body_arguments)))
 
     def _get_user_options(self, query_options: Mapping[str, Sequence[str]]) -> dict[str, object]:
         """Prefill, and leave nothing for which upstream would start a server."""
@@ -407,14 +411,7 @@ class PreflightHandler(BaseHandler):
         user = _find_user(self, user_name)
         # A name that has no server yet would get a row in the hub's database by being looked at.
         spawner = user.spawners[server_name if server_name in user.orm_spawners else ""]
-        arguments = readable(self.request.body_arguments)
-        words = options.from_form(
-            {
-                name: [value.decode() for value in values]
-                for name, values in arguments.items()
-                if name in _FIELDS
-            }
-        )
+        words = options.from_form(fields_of(readable(self.request.body_arguments)))
         verdict = await spawner.judge(words, asker=self.current_user, workspace=server_name)
         described = preflight.describe(verdict.decision, words=words, nearest=verdict.nearest)
         self.set_header("Content-Type", "application/json")
