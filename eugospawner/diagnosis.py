@@ -124,7 +124,32 @@ def progress_of(
     )
 
 
-def failed(progress: Progress, failure: Failure) -> Progress:
+def follow(
+    shown: Progress | None,
+    pod: Json | None,
+    claim: Json | None,
+    events: Sequence[Json],
+    gpus: Gpus | None,
+    *,
+    stopping: bool,
+) -> Progress:
+    """
+    Return how far a start is, given what was *shown* of it before.
+
+    A Pod that is gone again has nothing new to say: how far the start came stays in sight.
+
+    Args:
+        shown: The last progress of this start; `None`: nothing yet.
+        stopping: Whether the hub itself removes the Pod, which then is no sign of a failure.
+    """
+    if pod is None and shown is not None:
+        return shown
+    progress = progress_of(pod, claim, events, gpus)
+    failure = failure_of(pod, events) if pod is not None and not stopping else None
+    return progress if failure is None else _failed(progress, failure)
+
+
+def _failed(progress: Progress, failure: Failure) -> Progress:
     """Return *progress* with the step at work marked as the one that failed."""
     return Progress(
         percent=progress.percent,

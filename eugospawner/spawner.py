@@ -222,10 +222,9 @@ class EugoSpawner(DecidingSpawner):
             pod = self._pod
             claim = watches.claims.of_pod(pod) if pod else None
             events = watches.events.of_pod(self._pod_key)
-            progress = diagnosis.progress_of(pod, claim, events, self.desk.gpus_of(pod))
-            failure = diagnosis.failure_of(pod, events) if pod else None
-            if failure is not None:
-                progress = diagnosis.failed(progress, failure)
+            progress = diagnosis.follow(
+                shown, pod, claim, events, self.desk.gpus_of(pod), stopping=self._stop_pending
+            )
             if progress != shown:
                 shown = progress
                 yield diagnosis.to_event(progress, startup=diagnosis.startup_report(pod))

@@ -259,14 +259,39 @@ def test_the_registrys_message_is_shown_on_one_line_and_cut() -> None:
     assert failure.sentence.endswith("no such image")
 
 
+def follow(shown: Any, pod: Any, *, stopping: bool = False) -> diagnosis.Progress:
+    return diagnosis.follow(shown, pod, None, [], None, stopping=stopping)
+
+
 def test_a_failure_marks_the_step_that_was_at_work() -> None:
     pod = a_pod(notebook={"state": {"waiting": {"reason": "ImagePullBackOff"}}})
     failure = diagnosis.failure_of(pod, [])
     assert failure is not None
-    shown = diagnosis.failed(diagnosis.progress_of(pod, None, [], None), failure)
+    shown = follow(None, pod)
     assert states(shown) == "dddfww"
     assert shown.steps[3].state is State.FAILED
     assert shown.message == failure.sentence
+
+
+def test_a_pod_that_is_gone_again_leaves_in_sight_how_far_the_start_came() -> None:
+    """It went back to the first step, and that step was then said to have failed."""
+    waiting = follow(None, a_pod(scheduled=False))
+    assert states(follow(waiting, None)) == "dawwww"
+    going = a_pod(scheduled=False)
+    going["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    refused = follow(waiting, going)
+    assert states(refused) == "dfwwww"
+    assert follow(refused, None) == refused
+
+
+def test_a_pod_that_the_hub_removes_is_not_said_to_be_stopped_from_outside() -> None:
+    going = a_pod(scheduled=False)
+    going["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
+    assert states(follow(None, going, stopping=True)) == "dawwww"
+
+
+def test_before_there_is_a_pod_a_start_prepares() -> None:
+    assert states(follow(None, None)) == "awwwww"
 
 
 @pytest.mark.parametrize(
