@@ -41,11 +41,12 @@ from spawners import percentile, spawner_of  # noqa: E402
 from eugospawner import form, judge, preflight, settings  # noqa: E402
 from eugospawner.policy import accounts  # noqa: E402
 from eugospawner.policy.capacity import ClusterView, Device  # noqa: E402
-from eugospawner.policy.catalog import Catalog, Image, Kind  # noqa: E402
 from eugospawner.policy.volumes import Volumes  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from eugospawner.policy.catalog import Catalog
 
 PROFILES, ALLOWED, CHOICES = 12, 10, 6
 WARM: Final = 20
@@ -59,12 +60,11 @@ def sample() -> Catalog:
     catalog = settings.load_catalog(ROOT / "helm-values" / "catalog.yaml")
     some = tuple(catalog.profiles.values())[:PROFILES]
     images = {
-        key: Image(
+        key: replace(
+            catalog.images["base-notebook"],
             key=key,
             reference=f"registry.example/eugo/{key}:2026.11",
             display_name=f"Image {key}",
-            description="JupyterLab 4 with Python",
-            kinds=frozenset({Kind.JUPYTERLAB}),
         )
         for number in range(PROFILES * CHOICES)
         for key in [f"i{number}"]

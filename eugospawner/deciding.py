@@ -17,12 +17,12 @@ from jupyterhub.utils import url_escape_path, url_path_join
 from kubespawner import KubeSpawner
 from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Callable as CallableTrait
-from traitlets import Integer, TraitError, Unicode, default, validate
+from traitlets import Dict, Integer, TraitError, Unicode, default, validate
 
 from eugospawner import form, options, podspec, preflight, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
-from eugospawner.manifests import labels
+from eugospawner.manifests import editors, labels
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.admission import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
@@ -62,12 +62,28 @@ class DecidingSpawner(KubeSpawner):
         """,
         config=True,
     )
+    unavailable_kinds = Dict(
+        value_trait=Unicode(),
+        help="""
+        Editors that the catalog offers and this deployment does not have: kind (`vscode`) to a
+        sentence that says why and what to do. People see both on the spawn page.
+        """,
+        config=True,
+    )
+    unavailable_images = Dict(
+        value_trait=Unicode(),
+        help="Likewise images, by their key in the catalog.",
+        config=True,
+    )
     now = CallableTrait(help="What time it is: a callable that returns aware UTC.", config=True)
 
     #: What the form is prefilled with, from the query string; set by the handler.
     prefill: Mapping[str, object] | None = None
     #: The form that was refused last, shown again with its refusals.
     attempt: Attempt | None = None
+
+    #: Where people land below the workspace's address, if not where its program says (F46).
+    landing_path = ""
 
     _admitted: Admitted | None = None
     _session_id = ""
@@ -164,6 +180,7 @@ class DecidingSpawner(KubeSpawner):
                 raise refusals.denied(reasons)
             case Queued(admitted=admitted) | (Admitted() as admitted):
                 self._admitted, self._session_id = admitted, uuid.uuid4().hex
+                self.landing_path = editors.landing_path(admitted.grant)
         self._pod_labels = labels.make_pod_labels(
             admitted.grant,
             owner_slug=self._slug(self.user.name),

@@ -60,7 +60,7 @@ class Desk:
         spawner: Any spawner of the process; its configuration is everybody's.
 
     Raises:
-        ConfigError: A setting is missing, or the catalog is wrong.
+        ConfigError: A setting is missing or wrong, or the catalog is.
     """
 
     def __init__(self, spawner: KubeSpawner) -> None:
@@ -68,7 +68,11 @@ class Desk:
             if not getattr(spawner, setting):
                 message = f"EugoSpawner.{setting} is not set: set c.EugoSpawner.{setting}"
                 raise ConfigError(message)
-        self.catalog: Catalog = settings.load_catalog(Path(spawner.catalog_file))
+        self.catalog: Catalog = settings.mark_unavailable(
+            settings.load_catalog(Path(spawner.catalog_file)),
+            kinds=spawner.unavailable_kinds,
+            images=spawner.unavailable_images,
+        )
         self.watches = Watches(
             spawner,
             spawner.namespace,

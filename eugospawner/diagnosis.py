@@ -309,10 +309,11 @@ def to_event(progress: Progress, *, startup: str | None) -> dict[str, object]:
 
 
 def startup_report(pod: Json | None) -> str | None:
-    """Return what the startup script said and its exit code, once it has ended (F49)."""
+    """Return what the startup script said and its exit code, once it has ended (F49); or `None`."""
     startup = _container(pod, STARTUP, "initContainerStatuses") if pod else None
     ended = (startup or {}).get("state", {}).get("terminated")
-    return None if ended is None else str(ended.get("message") or "")
+    # Without a script the container ends and says nothing.
+    return str(ended["message"]) if (ended or {}).get("message") else None
 
 
 def _failed_phase(pod: Json) -> Failure:

@@ -54,6 +54,8 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 LABELS: Final[Mapping[str, str]] = {
     "project": "Project",
     "profile": "Profile",
+    "kind": "Editor",
+    "image": "Framework and image",
     "flavor": "Flavor",
     "cpu": "CPU",
     "memory": "Memory",
@@ -61,13 +63,16 @@ LABELS: Final[Mapping[str, str]] = {
     "gpu_count": "GPU Count",
     "sm_percent": "SM Percentage",
     "volumes": "Volumes",
-    "kind": "Editor",
-    "image": "Image",
     "queue": "Scheduling Queue",
     "root_shell": "Root shell",
 }
-_KINDS: Final = {Kind.JUPYTERLAB: "JupyterLab", Kind.VSCODE: "VS Code", Kind.CUSTOM: "Custom image"}
-_ADVANCED: Final = ("kind", "image", "queue", "root_shell")
+_ABOUT_KINDS: Final = {
+    Kind.JUPYTERLAB: "Notebooks, consoles and terminals",
+    Kind.VSCODE: "VS Code in the browser, with your home opened",
+    Kind.CUSTOM: "The web program of an image",
+}
+_ICONS: Final = {Kind.JUPYTERLAB: "book", Kind.VSCODE: "code", Kind.CUSTOM: "globe"}
+_ADVANCED: Final = ("queue", "root_shell")
 #: Far above any count or share; Python itself refuses to write down integers without end.
 _LARGEST: Final = 1_000_000_000
 #: Empty rows for volumes where no script adds any; arbitrary, few mount more at once.
@@ -81,6 +86,8 @@ class Choice:
 
     Attributes:
         details: Lines below the label.
+        group: Heading under which it stands in a list; empty: under none.
+        icon: Name in Font Awesome Free, which the hub serves; empty: none.
         note: Why it cannot be had, or not now; always visible, never a tooltip.
         data: ``data-`` attributes for the module.
     """
@@ -89,6 +96,8 @@ class Choice:
     label: str
     details: tuple[str, ...] = ()
     note: str = ""
+    group: str = ""
+    icon: str = ""
     chosen: bool = False
     disabled: bool = False
     data: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -291,14 +300,14 @@ def _profiles(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iterat
     for profile in catalog.profiles.values():
         flavor = catalog.flavors[profile.flavors[0]]
         model = catalog.gpu_models[flavor.gpu.model] if flavor.gpu else None
-        missing = model is not None and not cluster.has(model.key)
+        notes = [catalog.obstacle(profile, profile.kinds[0])]
+        if model is not None and not cluster.has(model.key):
+            notes.append(f"The cluster has no {model.display_name} at present.")
         yield Choice(
             value=profile.key,
             label=profile.display_name,
             details=tuple(filter(None, (profile.when_to_use, _shape(flavor), _ends(profile)))),
-            note=f"The cluster has no {model.display_name} at present."
-            if model and missing
-            else "",
+            note=" ".join(filter(None, notes)),
             chosen=profile.key == asked,
             data={
                 "flavors": " ".join(profile.flavors),
@@ -387,10 +396,26 @@ def _gpu_models(catalog: Catalog, cluster: ClusterView, chosen: _Chosen) -> Iter
 
 
 def _kinds(catalog: Catalog, chosen: _Chosen) -> Iterator[Choice]:
+    yield Choice(
+        value="",
+        label="As the profile",
+        details=("Its first editor",),
+        chosen=not chosen.text("kind"),
+    )
     offered = {kind for profile in catalog.profiles.values() for kind in profile.kinds}
-    for kind, label in _KINDS.items():
+    for kind in Kind:
         if kind in offered:
-            yield Choice(value=kind, label=label, chosen=kind == chosen.text("kind"))
+            picked = kind == chosen.text("kind")
+            note = catalog.unavailable_kinds.get(kind, "")
+            yield Choice(
+                value=kind,
+                label=kind.display_name,
+                details=(_ABOUT_KINDS[kind],),
+                icon=_ICONS[kind],
+                note=note,
+                chosen=picked,
+                disabled=bool(note) and not picked,
+            )
 
 
 def _images(catalog: Catalog, chosen: _Chosen) -> Iterator[Choice]:
@@ -398,6 +423,8 @@ def _images(catalog: Catalog, chosen: _Chosen) -> Iterator[Choice]:
         yield Choice(
             value=image.reference,
             label=f"{image.display_name} – {image.description}",
+            note=image.unavailable,
+            group=image.framework,
             chosen=image.reference == chosen.text("image"),
         )
 
@@ -478,6 +505,8 @@ def _shown(word: str, value: object) -> str:
         rows = [_row(each) for each in _listed(value)]
         return ", ".join(f"{row.claim} at {row.path}" for row in rows) or "none"
     text = _text(value)
+    if word == "kind" and text in list(Kind):
+        return Kind(text).display_name
     try:
         if text and word == "cpu":
             return units.format_cpu(units.parse_cpu(text))

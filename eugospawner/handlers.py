@@ -340,6 +340,22 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
     #: What time it is, as the hub's own columns have it: naive UTC.
     now = staticmethod(lambda: utcnow(with_tz=False))
 
+    _asked: tuple[str, str]
+
+    async def get(self, user_name: str, server_name: str = "") -> None:
+        """Show how far the start is, or lead on to the workspace that runs."""
+        self._asked = (user_name, server_name)
+        await super().get(user_name=user_name, server_name=server_name)
+
+    def get_next_url(self, user: Any = None, default: str | None = None) -> str:
+        """Lead to where the workspace's program wants to be seen first (F46)."""
+        if default is not None:
+            user_name, server_name = self._asked
+            landing = _find_user(self, user_name).spawners[server_name].landing_path
+            default = url_path_join(default, landing) if landing else default
+        url: str = super().get_next_url(user, default)
+        return url
+
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
         """Render upstream's page, with what ours needs beside upstream's words."""
         if name == "spawn_pending.html":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_asyncio import client
 from kubespawner.utils import get_k8s_model
 
-from eugospawner.manifests import claims, names
+from eugospawner.manifests import claims, editors, names
 from eugospawner.manifests import pod as pods
 from eugospawner.policy import units
 
@@ -29,8 +29,11 @@ def make_traits(
     grant: Grant, home: Storage, *, guarantee_percent: int, fs_group: int | None
 ) -> dict[str, object]:
     """Return KubeSpawner's traits for *grant*, by name."""
+    command = editors.make_command(grant, home.home_path)
     return {
         "image": grant.image.reference,
+        # A command that the configuration gives is for JupyterLab.
+        **({} if command is None else {"cmd": command, "default_url": ""}),
         "cpu_limit": grant.cpu_millicores / 1000,
         "cpu_guarantee": grant.cpu_millicores * guarantee_percent / 100_000,
         "mem_limit": grant.memory_bytes,

@@ -10,6 +10,7 @@ coerced beyond that: dates stay text. Source: design §4; F48.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -41,6 +42,7 @@ from eugospawner.policy.catalog import (
     Queue,
     Storage,
     Strategy,
+    Web,
 )
 from eugospawner.policy.errors import BadQuantity, ConfigError
 
@@ -85,6 +87,22 @@ def _variable(name: str) -> str:
     return name
 
 
+def _web_command(command: list[str]) -> list[str]:
+    for word in command:
+        try:
+            word.format(port=1, unix_socket="", base_url="")
+        except (LookupError, ValueError, AttributeError) as error:
+            message = (
+                f"{word!r} has braces that are none of {{port}}, {{unix_socket}} and {{base_url}}; "
+                "write others twice: {{ and }}"
+            )
+            raise ValueError(message) from error
+    if not any("{port}" in word or "{unix_socket}" in word for word in command):
+        message = "says nowhere {port} or {unix_socket}, where the program has to listen"
+        raise ValueError(message)
+    return command
+
+
 def _quoted(value: object) -> object:
     # YAML has read 010 as 8 and 1.10 as 1.1 before we see it; Kubernetes asks for text, too.
     if isinstance(value, int | float):
@@ -101,6 +119,9 @@ _DNS_NAME: Final = rf"^{_DNS_LABEL}(\.{_DNS_LABEL})*$"
 _IDENTIFIER: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,31}$"
 _REFERENCE: Final = r"^[a-z0-9][A-Za-z0-9._/:@-]*$"
 _VARIABLE: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_FRAMEWORK: Final = r"^[A-Za-z0-9]([A-Za-z0-9 ._+-]{0,38}[A-Za-z0-9+])?$"
+#: A path below the workspace's address, with query: what a browser asks for unchanged.
+_WEB_PATH: Final = r"^/([A-Za-z0-9._~-]+/?)*(\?[A-Za-z0-9._~=&/-]*)?$"
 #: Compute slices, memory, and what a size has more (`+me`) or less (`-me`) than its like.
 _MIG_PROFILE: Final = r"^[1-7]g\.[1-9][0-9]{0,3}gb([+-][a-z]+(\.[a-z]+)*)*$"
 #: What a pattern means, for whoever did not keep to it.
@@ -111,6 +132,8 @@ _FORMS: Final[Mapping[str, str]] = {
     _IDENTIFIER: "use up to 32 letters, digits and underscores, not beginning with a digit",
     _REFERENCE: "use an image reference such as registry.example/team/image:tag, without blanks",
     _VARIABLE: "use letters, digits and underscores, not beginning with a digit",
+    _FRAMEWORK: "use up to 40 letters, digits, blanks and . _ + -, for example PyTorch 2.5",
+    _WEB_PATH: "use a path such as / or /app/, with letters, digits and . _ ~ -",
     _MIG_PROFILE: "use a profile's name such as 1g.5gb or 1g.5gb+me",
 }
 _Key = Annotated[str, StringConstraints(pattern=_KEY)]
@@ -182,11 +205,18 @@ class _Flavor(_Strict):
     gpu: _FlavorGpu | None = None
 
 
+class _Web(_Strict):
+    command: Annotated[list[_Words], Field(min_length=1), AfterValidator(_web_command)]
+    path: Annotated[str, StringConstraints(pattern=_WEB_PATH, max_length=200)] = "/"
+
+
 class _Image(_Strict):
     reference: _Reference
     display_name: _Words
     description: _Words
     kinds: Annotated[list[Annotated[Kind, Field(strict=False)]], Field(min_length=1)]
+    framework: Annotated[str, StringConstraints(pattern=_FRAMEWORK)] | None = None
+    web: _Web | None = None
 
 
 class _Profile(_Strict):
@@ -255,6 +285,43 @@ def load_catalog(path: Path) -> Catalog:
         message = f"{path}: the catalog cannot be read: {error}"
         raise ConfigError(message) from error
     return parse_catalog(text, name=str(path))
+
+
+def mark_unavailable(
+    catalog: Catalog, *, kinds: Mapping[str, str], images: Mapping[str, str]
+) -> Catalog:
+    """
+    Return *catalog* with what this deployment does not have marked so, and why.
+
+    Args:
+        kinds: Sentences by kind: ``vscode``.
+        images: Sentences by the image's key in the catalog.
+
+    Raises:
+        ConfigError: A kind or an image does not exist, or is given no sentence.
+    """
+    for setting, given, known in (
+        ("unavailable_kinds", kinds, list(Kind)),
+        ("unavailable_images", images, list(catalog.images)),
+    ):
+        for key, sentence in given.items():
+            if key not in known:
+                message = (
+                    f"EugoSpawner.{setting}: there is no {key!r}; known are: {', '.join(known)}"
+                )
+                raise ConfigError(message)
+            if not sentence.strip():
+                message = f"EugoSpawner.{setting}: say why {key!r} cannot be had; people read it"
+                raise ConfigError(message)
+    marked = {
+        key: replace(image, unavailable=images.get(key, ""))
+        for key, image in catalog.images.items()
+    }
+    return replace(
+        catalog,
+        images=marked,
+        unavailable_kinds={Kind(key): sentence for key, sentence in kinds.items()},
+    )
 
 
 def parse_catalog(text: str, *, name: str) -> Catalog:
@@ -380,6 +447,13 @@ def _dangling(file: _File) -> Iterator[_Problem]:
         first = references.setdefault(each.reference, key)
         if first != key:
             yield ("images", key, "reference"), f"is already the reference of {first!r}"
+        if (Kind.CUSTOM in each.kinds) != (each.web is not None):
+            yield (
+                ("images", key, "web"),
+                "custom needs the command of the image's web program"
+                if each.web is None
+                else "only an image of the kind custom has a web program",
+            )
     if file.defaults.profile not in file.profiles:
         yield ("defaults", "profile"), _unknown(file.defaults.profile, file.profiles)
     if DEFAULT_QUEUE not in file.queues:
@@ -454,16 +528,7 @@ def _values(file: _File) -> Catalog:
     return Catalog(
         gpu_models={key: _model(key, each) for key, each in file.gpu_models.items()},
         flavors={key: _flavor(key, each) for key, each in file.flavors.items()},
-        images={
-            key: Image(
-                key=key,
-                reference=each.reference,
-                display_name=each.display_name,
-                description=each.description,
-                kinds=frozenset(each.kinds),
-            )
-            for key, each in file.images.items()
-        },
+        images={key: _image(key, each) for key, each in file.images.items()},
         profiles={key: _profile(key, each) for key, each in file.profiles.items()},
         queues={
             key: Queue(
@@ -490,6 +555,7 @@ def _values(file: _File) -> Catalog:
             home_bytes=storage.home_size,
             volume_bytes=storage.volume_size,
         ),
+        unavailable_kinds={},
     )
 
 
@@ -523,6 +589,20 @@ def _flavor(key: str, each: _Flavor) -> Flavor:
         cpu_millicores=each.cpu,
         memory_bytes=each.memory,
         gpu=gpu,
+    )
+
+
+def _image(key: str, each: _Image) -> Image:
+    web = Web(command=tuple(each.web.command), path=each.web.path) if each.web else None
+    return Image(
+        key=key,
+        reference=each.reference,
+        display_name=each.display_name,
+        description=each.description,
+        kinds=frozenset(each.kinds),
+        framework=each.framework or "",
+        web=web,
+        unavailable="",
     )
 
 

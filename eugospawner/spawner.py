@@ -283,17 +283,18 @@ class EugoSpawner(DecidingSpawner):
             self.log.warning("%s ended and could not be recorded: %s", self._log_name, error)
 
     def get_state(self) -> dict[str, Any]:
-        """Return KubeSpawner's state and the session, for the next hub process."""
-        state: dict[str, Any] = super().get_state()
-        return state | ({"session": self._session_id} if self._session_id else {})
+        """Return KubeSpawner's state and what is ours, for the next hub process."""
+        ours = {"session": self._session_id, "landing_path": self.landing_path}
+        return dict(super().get_state(), **{name: value for name, value in ours.items() if value})
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over the state of a hub process before this one."""
         super().load_state(state)
         self._session_id = str(state.get("session", ""))
+        self.landing_path = str(state.get("landing_path", ""))
 
     def clear_state(self) -> None:
         """Forget the run that has ended."""
         super().clear_state()
-        self._session_id = self._end_reason = ""
+        self._session_id = self._end_reason = self.landing_path = ""
         self._admitted = None

@@ -12,8 +12,9 @@ import os
 import sys
 from pathlib import Path
 
-from local import options, proxy, tools
+from local import code_server, options, tools
 from local.environment import Environment
+from local.proxy import PROXY
 from local.trouble import Trouble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,40 +25,55 @@ GROUPS = {
 }
 
 
-def groups_for(purpose: str, *, path: str, environment: Environment) -> tuple[str, ...]:
-    """Return the dependency groups that *purpose* needs on a machine with this *path*."""
+def groups_for(
+    purpose: str, *, path: str, environment: Environment, vscode: bool = False
+) -> tuple[str, ...]:
+    """
+    Return the dependency groups that *purpose* needs on a machine with this *path*.
+
+    Args:
+        vscode: Whether code-server is wanted, which runs with the wheel's Node alone.
+    """
     modules = (environment.root / "devcluster").glob("*/go.mod")
     venv = environment.folder
     go = () if tools.has_go(path, wanted=tools.wanted_go(modules), venv=venv) else ("go",)
-    node = () if tools.has_node(path, venv=venv) else ("node",)
+    node = () if tools.has_node(path, venv=venv) and not vscode else ("node",)
     return (*GROUPS[purpose], *go, *node)
 
 
-def prepare(purpose: str, environment: Environment) -> None:
+def prepare(purpose: str, environment: Environment, *, vscode: bool = False) -> None:
     """
-    Install what *purpose* needs.
+    Install what *purpose* needs, and code-server if it is wanted.
 
     Raises:
         Trouble: The machine does not let us.
     """
     path = os.environ.get("PATH", "")
-    environment.install(groups_for(purpose, path=path, environment=environment))
+    environment.install(groups_for(purpose, path=path, environment=environment, vscode=vscode))
     node = tools.find_node(path, venv=environment.folder)
     if node is None:
         raise Trouble(
             problem="The Node that was installed into .venv does not run here.",
             remedy=f"Install Node {tools.NODE_MAJOR} or later with npm and put both on the PATH.",
         )
-    proxy.install(ROOT / "scripts" / "proxy", environment, node=node)
+    PROXY.install(ROOT / "scripts" / "proxy", environment, node=node)
+    if vscode:
+        wheel = tools.node_of_wheel(environment.folder)
+        if wheel is None:
+            raise Trouble(
+                problem=f"Node {code_server.NODE_MAJOR} for VS Code was not installed.",
+                remedy="Remove .venv and run the same command again.",
+            )
+        code_server.install(ROOT / "scripts" / "code-server", environment, node=wheel)
 
 
 def main(purpose: str, arguments: list[str]) -> None:
     """Prepare, then become the program; never returns."""
-    if purpose == "demo":
-        options.parse(arguments, root=ROOT)  # `--help` and mistakes are answered before all else
+    # `--help` and mistakes are answered before all else.
+    vscode = purpose == "demo" and options.parse(arguments, root=ROOT).vscode
     environment = Environment(ROOT)
     try:
-        prepare(purpose, environment)
+        prepare(purpose, environment, vscode=vscode)
     except Trouble as trouble:
         sys.exit(f"scripts/{purpose}: {trouble}")
     except KeyboardInterrupt:

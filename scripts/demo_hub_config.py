@@ -35,6 +35,9 @@ c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{settings['proxy_api_port']
 c.ConfigurableHTTPProxy.auth_token = secrets["proxy_token"]
 c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
 
+c.EugoSpawner.unavailable_kinds = settings["unavailable"].get("kinds", {})
+c.EugoSpawner.unavailable_images = settings["unavailable"].get("images", {})
+
 # A service looks for its hub only once it runs; one that is just being loaded when the hub is killed
 # would never know that it had one.
 setpriv = shutil.which("setpriv")

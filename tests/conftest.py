@@ -33,6 +33,10 @@ __all__ = ["Kubectl"]
 
 _USES_CLUSTER = {"cluster", "embedded", "kubeconfig"}
 _ACCOUNT_SECONDS = 30
+_PROGRAMS = ROOT / "tests" / "integration" / "hub" / "programs"
+"""What stands for code-server and for the web program of the sample's custom image."""
+
+_BASE_IMAGE = "registry.example/eugo/base-notebook:2026.11"
 _FREE_SECONDS = 90
 """A Pod's grace period of 30 s, and a busy machine."""
 
@@ -122,9 +126,14 @@ def _inventory(folder: Path) -> Path:
     default: dict[str, Any] = yaml.safe_load(inventory.DEFAULT.read_text("utf-8"))
     demo = yaml.safe_load(
         images.inventory(
-            default, catalog=ROOT / "helm-values" / "catalog.yaml", venv=Path(sys.prefix)
+            default,
+            catalog=ROOT / "helm-values" / "catalog.yaml",
+            programs=images.Programs(venv=Path(sys.prefix), more=(_PROGRAMS,)),
         )
     )
+    # A framework is a name here: what the image does with it is the same as with any.
+    for name in ("miniconda", "pytorch", "tensorflow"):
+        demo["images"][f"registry.example/eugo/{name}:2026.11"] = demo["images"][_BASE_IMAGE]
     group = {
         "prefix": "extra-",
         "count": 2,

@@ -17,17 +17,26 @@ if TYPE_CHECKING:
     from eugospawner.policy.admission import Grant
 
 HOME_VOLUME: Final = "home"
-#: Init container that runs the profile's startup script.
+#: Init container that runs before the workspace.
 STARTUP: Final = "startup"
 #: The user of every image; home and volumes belong to it.
 UID: Final = 1000
 GID: Final = 1000
 
+#: Where the framework of each workspace is recorded, below the home (F10).
+FRAMEWORKS: Final = ".eugo/frameworks"
+#: What stands for the name of the server that has none; no name has an underscore.
+_UNNAMED: Final = "_default"
 #: Longest part of the startup script's output that its container's status can carry (4096).
 _REPORT_BYTES: Final = 3500
 #: Never blocks the start: it ends with 0 whatever the script says (F49). The report goes where
 #: Kubernetes shows it without asking for a log, the whole output into the log.
 _STARTUP: Final = f"""\
+if [ -n "$EUGO_FRAMEWORK" ]; then
+  mkdir -p "$HOME/{FRAMEWORKS}" &&
+    printf '%s\\n' "$EUGO_FRAMEWORK" > "$HOME/{FRAMEWORKS}/$EUGO_WORKSPACE"
+fi
+[ -n "$EUGO_STARTUP_SCRIPT" ] || exit 0
 output=$(sh -c "$EUGO_STARTUP_SCRIPT" 2>&1); code=$?
 printf '%s\\n' "$output"
 printf 'exit code %s\\n' "$code"
@@ -120,12 +129,18 @@ def make_readiness_probe() -> dict[str, object]:
 
 
 def make_startup_container(grant: Grant, home_path: str) -> dict[str, object] | None:
-    """Return the init container that runs the profile's startup script, if it has one."""
-    if not grant.profile.startup_script:
+    """
+    Return the init container that runs before the workspace, if there is anything to do.
+
+    It records the image's framework in the home (F10) and runs the profile's startup script.
+    """
+    if not (grant.profile.startup_script or grant.image.framework):
         return None
     environment = {
         **make_environment(grant, home_path),
         "EUGO_STARTUP_SCRIPT": grant.profile.startup_script,
+        "EUGO_FRAMEWORK": grant.image.framework,
+        "EUGO_WORKSPACE": grant.workspace or _UNNAMED,
     }
     container: dict[str, object] = {
         "name": STARTUP,

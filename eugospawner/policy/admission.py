@@ -369,11 +369,22 @@ def _offered(case: _Case) -> Iterator[Refusal]:
             f"It offers: {', '.join(profile.kinds)}.",
             change={"kind": None},
         )
+    if case.kind in case.catalog.unavailable_kinds:
+        yield Refusal(
+            reason=Reason.KIND_UNAVAILABLE,
+            word="kind",
+            sentence=case.catalog.unavailable_kinds[case.kind],
+            change=_elsewhere(case),
+        )
 
 
 def _image(case: _Case) -> Iterator[Refusal]:
     reference = case.request.image
+    runners = case.catalog.runners(case.profile, case.kind)
+    usable = [image for image in runners if not image.unavailable]
     if reference is None:
+        if runners and not usable:
+            yield _image_unavailable(runners[0], _elsewhere(case))
         return
     image = case.catalog.image_of(case.profile, reference)
     if image is None:
@@ -392,6 +403,35 @@ def _image(case: _Case) -> Iterator[Refusal]:
             f"It runs: {', '.join(sorted(image.kinds))}.",
             change={"image": None},
         )
+    elif image.unavailable:
+        yield _image_unavailable(image, {"image": None} if usable else _elsewhere(case))
+
+
+def _image_unavailable(image: Image, change: dict[str, object]) -> Refusal:
+    return Refusal(
+        reason=Reason.IMAGE_UNAVAILABLE, word="image", sentence=image.unavailable, change=change
+    )
+
+
+def _elsewhere(case: _Case) -> dict[str, object]:
+    """Return another editor of the profile, or else another profile; empty: nothing works."""
+    catalog = case.catalog
+    for kind in case.profile.kinds:
+        if not catalog.obstacle(case.profile, kind):
+            return {"kind": kind, "image": None}
+    works = [
+        each for each in catalog.profiles.values() if not catalog.obstacle(each, each.kinds[0])
+    ]
+    if not works:
+        return {}
+    # The first with the same flavor, else the first of all.
+    profile = min(works, key=lambda each: case.flavor.key not in each.flavors)
+    return {
+        "profile": profile.key,
+        "flavor": case.flavor.key if case.flavor.key in profile.flavors else None,
+        "kind": None,
+        "image": None,
+    }
 
 
 def _root(case: _Case) -> Iterator[Refusal]:
@@ -705,8 +745,8 @@ def _granted_image(case: _Case) -> Image:
         image = case.catalog.image_of(case.profile, case.request.image)
         if image is not None:
             return image
-    on_offer = (case.catalog.images[key] for key in case.profile.images)
-    return next(image for image in on_offer if case.kind in image.kinds)
+    runners = case.catalog.runners(case.profile, case.kind)
+    return next(image for image in runners if not image.unavailable)
 
 
 def _mount(case: _Case, asked: VolumeRequest) -> Mount:

@@ -25,11 +25,23 @@ MIG_SLICES: Final = 7
 
 
 class Kind(StrEnum):
-    """What runs in a workspace."""
+    """What runs in a workspace (F4)."""
 
     JUPYTERLAB = "jupyterlab"
     VSCODE = "vscode"
     CUSTOM = "custom"
+
+    @property
+    def display_name(self) -> str:
+        """What people read."""
+        return _KIND_NAMES[self]
+
+
+_KIND_NAMES: Final[Mapping[Kind, str]] = {
+    Kind.JUPYTERLAB: "JupyterLab",
+    Kind.VSCODE: "VS Code",
+    Kind.CUSTOM: "Custom image",
+}
 
 
 class Strategy(StrEnum):
@@ -180,14 +192,38 @@ class Flavor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Web:
+    """
+    The web program of a custom image.
+
+    Attributes:
+        command: What to run; ``{port}`` in a word is where it has to listen, on loopback.
+        path: Where people land, below the workspace's own address: ``/``, ``/app``.
+    """
+
+    command: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """An allowlisted image; *reference* is compared to the letter, digests included."""
+    """
+    An allowlisted image; *reference* is compared to the letter, digests included.
+
+    Attributes:
+        framework: What it brings along, as people choose by: ``PyTorch``; empty: nothing (F10).
+        web: Its web program, if it runs as `Kind.CUSTOM`.
+        unavailable: Why this deployment does not have it; empty: it has.
+    """
 
     key: str
     reference: str
     display_name: str
     description: str
     kinds: frozenset[Kind]
+    framework: str
+    web: Web | None
+    unavailable: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,7 +306,12 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """Everything on offer; mappings keep the file's order, which is the order on pages."""
+    """
+    Everything on offer; mappings keep the file's order, which is the order on pages.
+
+    Attributes:
+        unavailable_kinds: Why this deployment does not have an editor, by kind.
+    """
 
     gpu_models: Mapping[str, GpuModel]
     flavors: Mapping[str, Flavor]
@@ -280,6 +321,21 @@ class Catalog:
     default_profile: str
     limits: Limits
     storage: Storage
+    unavailable_kinds: Mapping[Kind, str]
+
+    def runners(self, profile: Profile, kind: Kind) -> tuple[Image, ...]:
+        """Return the images of *profile* that run *kind*, the profile's first choice first."""
+        images = (self.images[key] for key in profile.images)
+        return tuple(image for image in images if kind in image.kinds)
+
+    def obstacle(self, profile: Profile, kind: Kind) -> str:
+        """Return why *kind* cannot be had in *profile* in this deployment; empty: it can."""
+        if kind in self.unavailable_kinds:
+            return self.unavailable_kinds[kind]
+        runners = self.runners(profile, kind)
+        if not runners or any(not image.unavailable for image in runners):
+            return ""
+        return runners[0].unavailable
 
     def image_of(self, profile: Profile, reference: str) -> Image | None:
         """Return the image of *profile* with exactly this *reference*, if it is on offer."""

@@ -37,6 +37,8 @@ class Reason(StrEnum):
     KIND_NOT_IN_PROFILE = "kind-not-in-profile"
     IMAGE_NOT_ALLOWED = "image-not-allowed"
     IMAGE_WITHOUT_KIND = "image-without-kind"
+    KIND_UNAVAILABLE = "kind-unavailable"
+    IMAGE_UNAVAILABLE = "image-unavailable"
     ROOT_NOT_ALLOWED = "root-not-allowed"
     GPU_MODEL_MISSING = "gpu-model-missing"
     GPU_MODEL_UNKNOWN = "gpu-model-unknown"
@@ -107,6 +109,12 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.IMAGE_WITHOUT_KIND: Rule(
         status=400, who=Who.YOU, meaning="The image cannot run the editor."
+    ),
+    Reason.KIND_UNAVAILABLE: Rule(
+        status=409, who=Who.ADMIN, meaning="This deployment does not have the editor."
+    ),
+    Reason.IMAGE_UNAVAILABLE: Rule(
+        status=409, who=Who.ADMIN, meaning="This deployment does not have the image."
     ),
     Reason.ROOT_NOT_ALLOWED: Rule(
         status=403,

@@ -33,6 +33,23 @@ function limit(field, offered) {
     option.disabled = off;
     option.hidden = off;
   }
+  for (const group of field.querySelectorAll("optgroup")) {
+    group.hidden = [...group.children].every((option) => option.hidden);
+  }
+}
+
+const kinds = () => [...document.querySelectorAll('input[name="kind"]')];
+const kindOfProfile = () => kinds().find((kind) => kind.value === "");
+
+/** The same for cards; one that cannot be had here stays in sight, with its reason. */
+function limitKinds(offered) {
+  for (const kind of kinds()) {
+    kind.closest(".eugo-card").hidden =
+      kind.value !== "" && !offered.includes(kind.value) && !kind.checked && !kind.disabled;
+  }
+  const about = byId(kindOfProfile().getAttribute("aria-describedby"));
+  const named = kinds().find((kind) => kind.value === offered[0]);
+  about.firstElementChild.textContent = named?.labels[0].textContent ?? "Its first editor";
 }
 
 function followProfile() {
@@ -40,7 +57,7 @@ function followProfile() {
   if (profile === null || profile.dataset.flavors === undefined) return;
   limit(byId("eugo-flavor"), profile.dataset.flavors.split(" "));
   limit(byId("eugo-image"), profile.dataset.images.split(" "));
-  limit(byId("eugo-kind"), profile.dataset.kinds.split(" "));
+  limitKinds(profile.dataset.kinds.split(" "));
 }
 
 /** A profile's own choices do not carry over to another profile that lacks them. */
@@ -49,10 +66,13 @@ function forgetForeign() {
   for (const [id, offered] of [
     ["eugo-flavor", profile.dataset.flavors],
     ["eugo-image", profile.dataset.images],
-    ["eugo-kind", profile.dataset.kinds],
   ]) {
     const field = byId(id);
     if (offered !== undefined && !offered.split(" ").includes(field.value)) field.value = "";
+  }
+  const offered = profile.dataset.kinds?.split(" ") ?? [];
+  if (kinds().some((kind) => kind.checked && kind.value !== "" && !offered.includes(kind.value))) {
+    kindOfProfile().checked = true;
   }
 }
 
@@ -297,7 +317,8 @@ function copyLink() {
   const button = byId("eugo-copy");
   if (!navigator.clipboard) return;
   button.hidden = false;
-  const label = button.textContent;
+  const text = byId("eugo-copy-text");
+  const label = text.textContent;
   button.addEventListener("click", async () => {
     const words = new URLSearchParams();
     for (const [name, value] of new FormData(byId("spawn_form"))) {
@@ -306,9 +327,9 @@ function copyLink() {
     const link = new URL(location.pathname, location.origin);
     link.search = words.toString();
     await navigator.clipboard.writeText(link.href);
-    button.textContent = "Copied";
+    text.textContent = "Copied";
     byId("eugo-preflight-spoken").textContent = "The link was copied.";
-    setTimeout(() => (button.textContent = label), 2000);
+    setTimeout(() => (text.textContent = label), 2000);
   });
 }
 

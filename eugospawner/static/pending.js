@@ -47,7 +47,10 @@ function showSteps(steps) {
       const part = document.createElement("span");
       part.className = `eugo-step-${name}`;
       part.textContent = text;
-      if (name === "mark") part.setAttribute("aria-hidden", "true");
+      if (name === "mark") {
+        part.classList.add("fa");
+        part.setAttribute("aria-hidden", "true");
+      }
       item.append(part);
     }
     if (state === "active") item.setAttribute("aria-current", "step");

@@ -50,6 +50,9 @@ class Settings:
     proxy_command: tuple[str, ...]
     """Node and the proxy's script."""
 
+    unavailable: Mapping[str, Mapping[str, str]]
+    """Why the catalog's `kinds` and `images` cannot be had here; may lack either."""
+
     folder: str
     """The demo's data."""
 
@@ -67,6 +70,7 @@ class Settings:
         hub_port: int,
         proxy_api_port: int,
         proxy_command: tuple[str, ...],
+        unavailable: Mapping[str, Mapping[str, str]],
     ) -> Settings:
         """Return the settings for the demo's people and for the data in *workdir*."""
         return cls(
@@ -75,6 +79,7 @@ class Settings:
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
             proxy_command=proxy_command,
+            unavailable=unavailable,
             folder=str(workdir.folder),
             admins=tuple(person.name for person in PEOPLE if person.admin),
             users=tuple(person.name for person in PEOPLE if not person.admin),

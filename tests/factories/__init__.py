@@ -10,6 +10,7 @@ from tests.factories.accounts import a_project, an_actor, some_accounts
 from tests.factories.catalog import (
     GIB,
     a_catalog,
+    a_catalog_without,
     a_flavor,
     a_gpu_model,
     a_mig_model,
@@ -26,6 +27,7 @@ __all__ = [
     "GIB",
     "NOW",
     "a_catalog",
+    "a_catalog_without",
     "a_claim",
     "a_cluster",
     "a_flavor",

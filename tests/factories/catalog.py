@@ -6,7 +6,7 @@ and 100 %, `T4` whole and throttled. The profile `notebook` (the default) has
 CPU flavors and one image; `code` has two editors and three images; `gpu` has GPU flavors.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -26,6 +26,7 @@ from eugospawner.policy.catalog import (
     Storage,
     Strategy,
 )
+from eugospawner.settings import mark_unavailable
 
 GIB = 2**30
 
@@ -108,6 +109,9 @@ def an_image(key: str = "base", **changes: Any) -> Image:
             display_name=f"Image {key}",
             description="Python",
             kinds=frozenset({Kind.JUPYTERLAB}),
+            framework="",
+            web=None,
+            unavailable="",
         ),
         **changes,
     )
@@ -227,6 +231,14 @@ def a_catalog(**changes: Any) -> Catalog:
                 max_volumes=3,
             ),
             storage=Storage(home_path="/home/user", home_bytes=10 * GIB, volume_bytes=5 * GIB),
+            unavailable_kinds={},
         ),
         **changes,
     )
+
+
+def a_catalog_without(
+    *, kinds: Mapping[str, str] | None = None, images: Mapping[str, str] | None = None
+) -> Catalog:
+    """The world of the unit tests where some editors or images are not there, and why."""
+    return mark_unavailable(a_catalog(), kinds=kinds or {}, images=images or {})

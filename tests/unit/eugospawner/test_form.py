@@ -173,7 +173,7 @@ def test_words_that_are_no_longer_on_offer_stay_chosen_and_say_so() -> None:
         "project": "gone",
         "profile": "gone",
         "flavor": "gone",
-        "kind": "vscode",
+        "kind": "emacs",
         "image": "registry.example/gone:1",
         "queue": "gone",
         "gpu_model": "V100",
@@ -428,7 +428,7 @@ def test_only_the_row_at_fault_is_marked() -> None:
 
 def test_a_folded_group_opens_for_a_refusal_in_it() -> None:
     assert "open" not in page().one("details")
-    assert "open" in page(refusals=(refusal("image"),)).one("details")
+    assert "open" in page(refusals=(refusal("queue"),)).one("details")
 
 
 def test_the_nearest_request_is_one_button_that_enter_never_presses() -> None:
@@ -533,3 +533,46 @@ def test_no_script_and_no_style_is_inline() -> None:
 def test_the_module_follows_the_prefix_of_the_hub() -> None:
     (script,) = page(base_url="/prefix/hub/").all("script")
     assert script["src"].startswith("/prefix/hub/eugo/static/form.js?v=")
+
+
+# Editors, images and frameworks
+
+
+def test_an_editor_that_is_not_here_is_greyed_with_the_reason_in_view() -> None:
+    catalog = settings.mark_unavailable(CATALOG, kinds={"vscode": "Not installed."}, images={})
+    root = page(catalog=catalog)
+    vscode = root.one("input", name="kind", value="vscode")
+    assert "disabled" in vscode
+    assert "Not installed." in root.by_id(vscode["aria-describedby"]).text
+    assert "disabled" not in root.one("input", name="kind", value="jupyterlab")
+
+
+def test_a_profile_whose_editor_is_not_here_says_why() -> None:
+    catalog = settings.mark_unavailable(CATALOG, kinds={"vscode": "Not installed."}, images={})
+    root = page(catalog=catalog)
+    code, notebook = (
+        root.by_id(root.one("input", name="profile", value=key)["aria-describedby"]).text
+        for key in ("code", "notebook-cpu-small")
+    )
+    assert "Not installed." in code
+    assert "Not installed." not in notebook  # its own editor is JupyterLab
+
+
+def test_a_profile_whose_images_are_not_here_says_why() -> None:
+    catalog = settings.mark_unavailable(CATALOG, kinds={}, images={"dashboard": "Being built."})
+    root = page(catalog=catalog)
+    card = root.one("input", name="profile", value="dashboard")
+    assert "Being built." in root.by_id(card["aria-describedby"]).text
+    option = root.one("option", value=CATALOG.images["dashboard"].reference)
+    assert option.text.startswith("Being built: ")
+
+
+def test_images_stand_under_their_framework() -> None:
+    root = page()
+    heading = root.one("optgroup", label="PyTorch")
+    assert [option["value"] for option in heading.all("option")] == [
+        CATALOG.images["pytorch"].reference
+    ]
+    plain = root.one("option", value=CATALOG.images["base-notebook"].reference)
+    assert plain.parent is not None
+    assert plain.parent.tag == "select"

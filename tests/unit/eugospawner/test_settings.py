@@ -391,6 +391,47 @@ SLIPS: dict[str, tuple[str, str, str]] = {
         "    images: [base]\n    kinds: [jupyterlab, vscode]\n",
         "20: profiles.plain.kinds.1: no image of the profile runs vscode",
     ),
+    "a framework with a line break": (
+        "kinds: [jupyterlab]",
+        'kinds: [jupyterlab]\n    framework: "Py\\nTorch"',
+        ("14: images.base.framework: use up to 40 letters, digits, blanks and . _ + -, "
+        "for example PyTorch 2.5"),
+    ),
+    "a custom image without a web program": (
+        "kinds: [jupyterlab]",
+        "kinds: [jupyterlab, custom]",
+        "9: images.base.web: custom needs the command of the image's web program",
+    ),
+    "a web program of an image that is not custom": (
+        "kinds: [jupyterlab]",
+        'kinds: [jupyterlab]\n    web: {command: ["app", "{port}"]}',
+        "14: images.base.web: only an image of the kind custom has a web program",
+    ),
+    "a web program that listens where nobody looks": (
+        "kinds: [jupyterlab]",
+        "kinds: [jupyterlab, custom]\n    web: {command: [app, --port=8080]}",
+        ("14: images.base.web.command: says nowhere {port} or {unix_socket}, "
+        "where the program has to listen"),
+    ),
+    "a web program with braces of its own": (
+        "kinds: [jupyterlab]",
+        """kinds: [jupyterlab, custom]\n    web: {command: [app, '--set={"a": 1}', "{port}"]}""",
+        (
+            """14: images.base.web.command: '--set={"a": 1}' has braces that are none of {port}, """
+            "{unix_socket} and {base_url}; write others twice: {{ and }}"
+        ),
+    ),
+    "a web program without a command": (
+        "kinds: [jupyterlab]",
+        "kinds: [jupyterlab, custom]\n    web: {command: []}",
+        "14: images.base.web.command: list should have at least 1 item after validation, not 0",
+    ),
+    "a path to another host": (
+        "kinds: [jupyterlab]",
+        'kinds: [jupyterlab, custom]\n    web: {command: ["{port}"], path: //evil.example/}',
+        ("14: images.base.web.path: use a path such as / or /app/, "
+        "with letters, digits and . _ ~ -"),
+    ),
     "no default queue": (
         "  default:\n",
         "  other:\n",
@@ -858,3 +899,49 @@ def test_every_other_example_of_the_reference_is_a_gpu_model() -> None:
         text = yaml.safe_dump(yaml.safe_load(catalog) | {"gpu_models": models}, sort_keys=False)
         strategies |= {model.strategy for model in read(text).gpu_models.values()}
     assert strategies == {Strategy.EXCLUSIVE, Strategy.MPS, Strategy.MIG}
+
+
+# --- what a deployment does not have ---
+
+
+def test_what_is_not_here_is_marked_with_why() -> None:
+    catalog = catalogs.parse_catalog(SMALL, name="catalog.yaml")
+    marked = catalogs.mark_unavailable(
+        catalog, kinds={"vscode": "Not installed."}, images={"base": "Being built."}
+    )
+    assert marked.unavailable_kinds == {Kind.VSCODE: "Not installed."}
+    assert marked.images["base"].unavailable == "Being built."
+    assert catalog.images["base"].unavailable == ""
+
+
+@pytest.mark.parametrize(
+    ("kinds", "images", "message"),
+    [
+        (
+            {"emacs": "No."},
+            {},
+            (
+                "EugoSpawner.unavailable_kinds: there is no 'emacs'; "
+                "known are: jupyterlab, vscode, custom"
+            ),
+        ),
+        (
+            {},
+            {"nope": "No."},
+            "EugoSpawner.unavailable_images: there is no 'nope'; known are: base",
+        ),
+        (
+            {},
+            {"base": " "},
+            "EugoSpawner.unavailable_images: say why 'base' cannot be had; people read it",
+        ),
+    ],
+    ids=["kind", "image", "no sentence"],
+)
+def test_a_wrong_mark_is_refused_by_its_setting(
+    kinds: dict[str, str], images: dict[str, str], message: str
+) -> None:
+    catalog = catalogs.parse_catalog(SMALL, name="catalog.yaml")
+    with pytest.raises(ConfigError) as refused:
+        catalogs.mark_unavailable(catalog, kinds=kinds, images=images)
+    assert str(refused.value) == message

@@ -15,6 +15,9 @@ images:
 """
 
 
+PROGRAMS = images.Programs(venv=Path("/x/.venv"))
+
+
 @pytest.fixture
 def catalog(tmp_path):
     path = tmp_path / "catalog.yaml"
@@ -73,16 +76,59 @@ def test_the_image_list_holds_every_reference_to_the_letter(catalog):
 
 def test_the_inventory_keeps_what_it_had_and_adds_the_images_that_can_run(catalog):
     default = {"nodes": [1], "images": {"sample": {}}}
-    made = yaml.safe_load(images.inventory(default, catalog=catalog, venv=Path("/x/.venv")))
+    made = yaml.safe_load(images.inventory(default, catalog=catalog, programs=PROGRAMS))
     assert made["nodes"] == [1]
     lab, both = "registry.example/lab@sha256:aa", "registry.example/both:1"
     assert set(made["images"]) == {"sample", lab, both}
 
 
+def a_program(folder: Path, name: str) -> images.Programs:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text("#!/bin/sh\n")
+    (folder / name).chmod(0o755)
+    return images.Programs(venv=Path("/x/.venv"), more=(folder,))
+
+
+def test_without_code_server_vs_code_cannot_be_had_and_the_reason_names_the_command(catalog):
+    said = images.unavailable(catalog, PROGRAMS)
+    assert said["kinds"] == {
+        "vscode": "VS Code is not installed here. Start the demo with scripts/demo --vscode, "
+        "or choose JupyterLab."
+    }
+    assert set(said["images"]) == {"code"}  # the other runs JupyterLab, too
+
+
+def test_with_code_server_everything_that_it_runs_can_be_had(catalog, tmp_path):
+    programs = a_program(tmp_path / "more", "code-server")
+    assert images.unavailable(catalog, programs) == {"kinds": {}, "images": {}}
+    made = yaml.safe_load(images.inventory({"images": {}}, catalog=catalog, programs=programs))
+    image = made["images"]["registry.example/code:1"]
+    assert image["path"][-1] == str(tmp_path / "more")
+    assert str(tmp_path / "more") in image["show"]
+
+
+def test_a_framework_or_a_web_program_that_is_not_here_is_said_to_be_missing(tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text(
+        """
+images:
+  torch: {reference: "registry.example/torch:1", kinds: [jupyterlab], framework: PyTorch}
+  web: {reference: "registry.example/web:1", kinds: [custom], web: {command: [app, "{port}"]}}
+"""
+    )
+    assert images.unavailable(path, PROGRAMS)["images"] == {
+        "torch": "The demo runs workspaces from its own Python environment, which has no PyTorch. "
+        "Choose another image.",
+        "web": "The demo has no program app. Choose another image.",
+    }
+    with_app = a_program(tmp_path / "more", "app")
+    assert set(images.unavailable(path, with_app)["images"]) == {"torch"}
+
+
 def test_an_image_serves_on_the_pods_own_address_and_shows_its_environment():
-    image = images.environment_image(Path("/home/me/x/.venv"))
+    image = images.environment_image(images.Programs(venv=Path("/home/me/x/.venv")))
     assert '--ip="$POD_IP"' in image["command"][2]
-    assert image["path"] == ["/home/me/x/.venv/bin"]
+    assert image["path"][-1] == "/home/me/x/.venv/bin"
     assert "/home/me/x/.venv" in image["show"]
     assert image["env"]["HOME"] == image["workingDir"] == "/home/user"
 

@@ -46,11 +46,13 @@ def test_settings_say_who_is_admin_and_carry_the_secrets(tmp_path):
             hub_port=1,
             proxy_api_port=2,
             proxy_command=("node", "proxy"),
+            unavailable={"kinds": {"vscode": "Not here."}},
         )
         read = json.loads(made.to_json())
     assert read["url"] == "http://127.0.0.1:8000"
     assert read["admins"] == ["ada"]
     assert read["users"] == ["alice", "bob", "carol", "dave"]
+    assert read["unavailable"] == {"kinds": {"vscode": "Not here."}}
     assert read["secrets"]["admin_token"] == made.secrets.admin_token
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import proxy
 from scripts.local.environment import Environment
+from scripts.local.proxy import PROXY
 from scripts.local.tools import Node
 from scripts.local.trouble import Trouble
 
@@ -34,33 +34,33 @@ def checkout(tmp_path):
     (tmp_path / "checkout").mkdir()
 
 
-WORKS = f"mkdir -p {proxy.SCRIPT.parent} && touch {proxy.SCRIPT}"
+WORKS = f"mkdir -p {PROXY.script.parent} && touch {PROXY.script}"
 
 
 def test_it_is_installed_once_from_the_lock_file_and_without_scripts_of_packages(
     environment, tmp_path
 ):
     for _ in range(2):
-        proxy.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
+        PROXY.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
     (call,) = calls(tmp_path)
     assert call.startswith("ci ")
     assert "--ignore-scripts" in call
-    assert proxy.script(environment.share).is_file()
+    assert PROXY.installed(environment.share).is_file()
 
 
 def test_a_failed_installation_leaves_what_was_there(environment, tmp_path):
-    proxy.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
+    PROXY.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
     (environment.share / "proxy" / "package-lock.json").write_text("an older one")
     with pytest.raises(Trouble):
-        proxy.install(SOURCES, environment, node=an_npm(tmp_path, f"{WORKS}; exit 1"))
-    assert proxy.script(environment.share).is_file()
+        PROXY.install(SOURCES, environment, node=an_npm(tmp_path, f"{WORKS}; exit 1"))
+    assert PROXY.installed(environment.share).is_file()
     assert [path.name for path in environment.share.iterdir()] == ["proxy"]
 
 
 def test_another_lock_file_installs_anew(environment, tmp_path):
-    proxy.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
+    PROXY.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
     (environment.share / "proxy" / "package-lock.json").write_text("an older one")
-    proxy.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
+    PROXY.install(SOURCES, environment, node=an_npm(tmp_path, WORKS))
     assert len(calls(tmp_path)) == 2
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eugospawner.manifests import names, pod, storage
-from tests.factories import a_grant, a_mount, a_profile, some_gpus
+from tests.factories import a_grant, a_mount, a_profile, an_image, some_gpus
 
 
 def test_every_container_gives_up_privilege_and_capabilities() -> None:
@@ -124,6 +124,40 @@ def test_the_script_shares_the_claim_of_the_pod() -> None:
     made = startup("nvidia-smi", gpus=some_gpus(1, 25))
     assert made is not None
     assert made["resources"] == {"claims": [{"name": "gpu"}]}
+
+
+@pytest.mark.parametrize(("workspace", "name"), [("", "_default"), ("train", "train")])
+def test_the_framework_of_the_image_is_recorded_in_the_home(
+    workspace: str, name: str, tmp_path: Any
+) -> None:
+    """F10; the command itself, run by the shell it is written for, with no script to run."""
+    image = an_image("torch", framework="PyTorch $(id) 'x'")
+    made = pod.make_startup_container(a_grant(image=image, workspace=workspace), str(tmp_path))
+    assert made is not None
+    done = subprocess.run(
+        made["command"],
+        env={"PATH": "/usr/bin:/bin"} | {each["name"]: each["value"] for each in made["env"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    record = tmp_path / ".eugo" / "frameworks" / name
+    assert record.read_text() == "PyTorch $(id) 'x'\n"
+
+
+def test_a_home_that_takes_no_record_does_not_block_the_start(tmp_path: Any) -> None:
+    (tmp_path / ".eugo").touch()  # no folder can be made there
+    made = pod.make_startup_container(a_grant(image=an_image(framework="PyTorch")), str(tmp_path))
+    assert made is not None
+    environment = {each["name"]: each["value"] for each in made["env"]}
+    done = subprocess.run(
+        made["command"],
+        env={"PATH": "/usr/bin:/bin"} | environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def test_a_script_is_a_variable_and_never_part_of_the_command() -> None:

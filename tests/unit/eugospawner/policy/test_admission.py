@@ -20,6 +20,7 @@ from tests.factories import (
     GIB,
     NOW,
     a_catalog,
+    a_catalog_without,
     a_cluster,
     a_mig_model,
     a_profile,
@@ -128,6 +129,46 @@ CASES = {
         "kind",
         f"The image {BASE} cannot run vscode. It runs: jupyterlab.",
         {"image": None},
+    ),
+    "an editor that is not here": Case(
+        {"profile": "code"},
+        Reason.KIND_UNAVAILABLE,
+        409,
+        Who.ADMIN,
+        "kind",
+        "VS Code is not installed here.",
+        {"kind": Kind.JUPYTERLAB, "image": None},
+        {"catalog": a_catalog_without(kinds={"vscode": "VS Code is not installed here."})},
+    ),
+    "an editor that is not here in a profile that has no other": Case(
+        {"profile": "notebook", "flavor": "cpu-8"},
+        Reason.KIND_UNAVAILABLE,
+        409,
+        Who.ADMIN,
+        "kind",
+        "JupyterLab is being updated.",
+        {"profile": "code", "flavor": "cpu-8", "kind": None, "image": None},
+        {"catalog": a_catalog_without(kinds={"jupyterlab": "JupyterLab is being updated."})},
+    ),
+    "an image that is not here, where another would do": Case(
+        {"profile": "code", "image": CODE},
+        Reason.IMAGE_UNAVAILABLE,
+        409,
+        Who.ADMIN,
+        "image",
+        "The image is being built.",
+        {"image": None},
+        {"catalog": a_catalog_without(images={"code": "The image is being built."})},
+    ),
+    "the only image of a profile, which is not here": Case(
+        {"profile": "gpu"},
+        Reason.IMAGE_UNAVAILABLE,
+        409,
+        Who.ADMIN,
+        "image",
+        "The image is being built.",
+        {"profile": "code", "flavor": None, "kind": None, "image": None},
+        {"catalog": a_catalog_without(images={"base": "The image is being built."})},
     ),
     "a root shell where none is enabled": Case(
         {"root_shell": True},
@@ -665,6 +706,20 @@ def test_the_reference_to_the_letter_is_granted_verbatim(reference: str) -> None
 def test_no_image_means_the_first_of_the_profile_that_runs_the_editor() -> None:
     for kind, image in ((Kind.VSCODE, "code"), (Kind.JUPYTERLAB, "base")):
         assert admitted(decide_about(profile="code", kind=kind)).grant.image.key == image
+
+
+def test_an_image_that_is_not_here_is_passed_over_for_the_next_that_runs_the_editor() -> None:
+    catalog = a_catalog_without(images={"code": "The image is being built."})
+    assert admitted(decide_about(profile="code", catalog=catalog)).grant.image.key == "pinned"
+
+
+def test_where_nothing_at_all_can_be_had_no_change_is_offered() -> None:
+    kinds = {"vscode": "Not here.", "jupyterlab": "Not here either."}
+    catalog = a_catalog_without(kinds=kinds)
+    decision = decide_about(profile="code", catalog=catalog)
+    assert reasons_of(decision) == [Reason.KIND_UNAVAILABLE]
+    request = a_request(profile="code")
+    assert nearest(request, lambda again: decide_about(again, catalog=catalog)) is None
 
 
 def test_an_empty_allowlist_allows_no_image() -> None:

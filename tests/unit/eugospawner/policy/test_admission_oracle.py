@@ -17,11 +17,12 @@ from itertools import combinations
 import pytest
 
 from eugospawner.policy.admission import Admitted, Decision, Denied, Queued
-from eugospawner.policy.capacity import ClusterView
+from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
 from eugospawner.policy.requests import WorkspaceRequest
 from tests.factories import (
     GIB,
     NOW,
+    a_catalog_without,
     a_project,
     decide_about,
     some_accounts,
@@ -73,8 +74,8 @@ OWNED = {"old"}
 ORDER = [
     {"project-unknown"},
     {"queue-unknown"},
-    {"profile-unknown", "flavor-not-in-profile", "kind-not-in-profile"},
-    {"image-not-allowed", "image-without-kind"},
+    {"profile-unknown", "flavor-not-in-profile", "kind-not-in-profile", "kind-unavailable"},
+    {"image-not-allowed", "image-without-kind", "image-unavailable"},
     {"root-not-allowed"},
     {"gpu-model-missing", "gpu-model-unknown", "gpu-count-missing"},
     {
@@ -114,7 +115,10 @@ class Opinion:
     hours: int | None = None
 
 
-def opinion_on(request: WorkspaceRequest, cluster: ClusterView) -> Opinion:
+def opinion_on(
+    request: WorkspaceRequest, cluster: ClusterView, missing: frozenset[str] = frozenset()
+) -> Opinion:
+    """Judge; *missing* are editors, and references of images, that are not there."""
     said = Opinion()
     refuse = said.reasons.add
 
@@ -138,14 +142,23 @@ def opinion_on(request: WorkspaceRequest, cluster: ClusterView) -> Opinion:
     if said.kind not in kinds:
         refuse("kind-not-in-profile")
         said.kind = kinds[0]
+    if said.kind in missing:
+        refuse("kind-unavailable")
     if request.image is None:
-        said.image = next(reference for reference, runs in images if said.kind in runs)
+        able = [reference for reference, runs in images if said.kind in runs]
+        there = [reference for reference in able if reference not in missing]
+        if there:
+            said.image = there[0]
+        else:
+            refuse("image-unavailable")
     elif request.image not in dict(images):
         refuse("image-not-allowed")
     else:
         said.image = request.image
         if said.kind not in dict(images)[said.image]:
             refuse("image-without-kind")
+        elif said.image in missing:
+            refuse("image-unavailable")
     if request.root_shell and not PROJECTS.get(said.project, False):
         refuse("root-not-allowed")
 
@@ -307,3 +320,25 @@ def test_a_thousand_requests_are_answered_as_the_table_says(seed: int) -> None:
         answers.add(type(decision))
         check(decision, opinion_on(request, cluster))
     assert answers == {Admitted, Queued, Denied}  # else the requests prove little
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_so_are_requests_where_editors_and_images_are_missing(seed: int) -> None:
+    random = chance(seed)
+    accounts = some_accounts(a_project("lab", may_run_as_root=True), a_project("vision"))
+    keys = {"base": BASE[0], "code": CODE[0], "pinned": PINNED[0]}
+    answers = set()
+    for _ in range(1000):
+        kinds = {each: "Not here." for each in ("jupyterlab", "vscode") if random.random() < 0.3}
+        images = {key: "Not here." for key in keys if random.random() < 0.3}
+        request = a_random_request(random)
+        decision = decide_about(
+            request,
+            accounts=accounts,
+            owned_volumes=some_volumes(*OWNED),
+            catalog=a_catalog_without(kinds=kinds, images=images),
+        )
+        missing = frozenset({*kinds, *(keys[key] for key in images)})
+        answers |= {str(each.reason) for each in getattr(decision, "refusals", ())} or {"admitted"}
+        check(decision, opinion_on(request, UNKNOWN_CLUSTER, missing))
+    assert {"admitted", "kind-unavailable", "image-unavailable"} <= answers
