@@ -22,7 +22,7 @@ from devcluster import build, inventory
 from scripts.local import images
 from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import ROOT, Cluster, Kubectl, kubectl_of, running
-from tests.integration.hub.hubs import Hub
+from tests.integration.hub.hubs import LIGHT, PYTORCH, Hub
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -131,9 +131,9 @@ def _inventory(folder: Path) -> Path:
             programs=images.Programs(venv=Path(sys.prefix), more=(_PROGRAMS,)),
         )
     )
-    # A framework is a name here: what the image does with it is the same as with any.
-    for name in ("miniconda", "pytorch", "tensorflow"):
-        demo["images"][f"registry.example/eugo/{name}:2026.11"] = demo["images"][_BASE_IMAGE]
+    base = demo["images"][_BASE_IMAGE]
+    # A framework is a name here: what the hub does with it is the same as with any.
+    demo["images"] |= {PYTORCH: base, LIGHT: {**base, "command": ["notebook"]}}
     group = {
         "prefix": "extra-",
         "count": 2,

@@ -23,7 +23,7 @@ WAITING = re.compile("Waiting for 1 × NVIDIA A100")
 def taken(hub):
     """Somebody holds the A100."""
     holder = hub.new_user()
-    hub.start(holder, profile="gpu-a100-1x")
+    hub.start_light(holder, profile="gpu-a100-1x")
     hub.until_ready(holder)
     yield
     hub.stop(holder)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from tests.conftest import Kubectl
 
 
+#: Images of the sample catalog that only the tests' cluster has: one stands for JupyterLab as the
+#: base image does, the other for a program that does nothing and is there at once.
+PYTORCH = "registry.example/eugo/pytorch:2026.11"
+LIGHT = "registry.example/eugo/miniconda:2026.11"
+
 _HISTORY = """if True:
     import asyncio, json, sys
     from eugospawner.store import open_store
@@ -78,6 +83,10 @@ class Hub:
         """Ask for a workspace."""
         path = f"/users/{user}/servers/{server}" if server else f"/users/{user}/server"
         return self.ask("POST", path, {"user_options": words})
+
+    def start_light(self, user: str, server: str = "", **words: object) -> Answer:
+        """Ask for a workspace in which nothing will be done, on the tests' own cluster."""
+        return self.start(user, server, image=LIGHT, **words)
 
     def stop(self, user: str, server: str = "") -> Answer:
         """Stop a workspace; with a name, and forget it."""

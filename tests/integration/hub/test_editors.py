@@ -14,9 +14,9 @@ import urllib.request
 
 import pytest
 
-pytestmark = pytest.mark.cluster
+from tests.integration.hub.hubs import PYTORCH
 
-PYTORCH = "registry.example/eugo/pytorch:2026.11"
+pytestmark = pytest.mark.cluster
 
 
 def fetch(hub, user: str, path: str, *, body: bytes | None = None, token: str = "") -> bytes:

@@ -36,9 +36,9 @@ def test_a_pod_that_waits_when_the_hub_is_killed_is_adopted_after_the_restart(
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=tmp_path) as first:
         hub = Hub(first, kubectl)
         holder, waiter = hub.new_user(), hub.new_user()
-        hub.start(holder, profile="gpu-a100-1x")
+        hub.start_light(holder, profile="gpu-a100-1x")
         hub.until_ready(holder)
-        hub.start(waiter, profile="gpu-a100-1x")
+        hub.start_light(waiter, profile="gpu-a100-1x")
         hub.until(lambda: hub.objects("pods", waiter), "no Pod")
         os.kill(hub_pid(first), signal.SIGKILL)
         first.process.wait(60)
@@ -58,7 +58,7 @@ def test_a_pod_that_waits_when_the_hub_is_killed_is_adopted_after_the_restart(
 
 def test_the_store_remembers_every_session_with_its_end(hub):
     user = hub.new_user()
-    hub.start(user, profile="nb-gpu-l4", sm_percent=50)
+    hub.start_light(user, profile="nb-gpu-l4", sm_percent=50)
     hub.until_ready(user)
     hub.stop(user)
     assert hub.sessions(user)[0] == (50, "stopped")

@@ -58,7 +58,7 @@ def user(hub):
 
 
 def test_a_spoiled_pod_is_answered_in_words_and_leaves_nothing(hub, user):
-    answer = hub.start(user, "spoiled", profile="nb-gpu-l4", sm_percent=25)
+    answer = hub.start_light(user, "spoiled", profile="nb-gpu-l4", sm_percent=25)
     assert answer.status == 409
     assert "its Pod would hold more than was granted (" in answer.message
     assert "and 1 more). Tell an admin" in answer.message
@@ -69,7 +69,7 @@ def test_a_spoiled_pod_is_answered_in_words_and_leaves_nothing(hub, user):
 
 
 def test_the_log_names_every_place(hub, user):
-    hub.start(user, "spoiled", profile="nb-cpu-2")
+    hub.start_light(user, "spoiled", profile="nb-cpu-2")
     log = demos.log_of(hub.demo.data)
     assert "spec.hostNetwork is not false" in log
     assert "spec.containers[0].securityContext.privileged is not false" in log
@@ -77,12 +77,12 @@ def test_the_log_names_every_place(hub, user):
 
 def test_refusals_in_a_row_do_not_count_as_failures_of_the_hub(hub, user):
     for _ in range(5):
-        assert hub.start(user, "spoiled", profile="nb-cpu-2").status == 409
+        assert hub.start_light(user, "spoiled", profile="nb-cpu-2").status == 409
     assert hub.ask("GET", "/").status == 200
 
 
 def test_the_other_workspaces_of_the_same_person_start(hub, user):
-    hub.start(user, profile="nb-cpu-2")
+    hub.start_light(user, profile="nb-cpu-2")
     hub.until_ready(user)
     (pod,) = hub.objects("pods", user)
     assert "hostNetwork" not in pod["spec"]

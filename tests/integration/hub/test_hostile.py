@@ -101,7 +101,7 @@ def test_a_thousand_of_them_leave_the_hub_as_it_was(hub):
     assert names_of_all(hub) <= before  # others' workspaces may have gone meanwhile
     assert hub.ask("GET", "/info").body == started
     user = hub.new_user()
-    hub.start(user, profile="nb-cpu-2")
+    hub.start_light(user, profile="nb-cpu-2")
     hub.until_ready(user)
     hub.stop(user)
 
@@ -120,7 +120,7 @@ def test_the_same_key_of_two_people_is_two_volumes(hub):
     """A volume is found among its owner's; no key of anybody reaches another's."""
     people = [hub.new_user() for _ in range(2)]
     for user in people:
-        hub.start(user, profile="nb-cpu-2", **mounted("/mnt/data", claim="shared"))
+        hub.start_light(user, profile="nb-cpu-2", **mounted("/mnt/data", claim="shared"))
     for user in people:
         hub.until_ready(user)
     first, second = people

@@ -50,7 +50,7 @@ def test_four_quarters_share_one_gpu_and_a_fifth_takes_the_next(hub):
     users = [hub.new_user() for _ in range(5)]
     try:
         for name in users:
-            hub.start(name, profile="nb-gpu-l40s", sm_percent=25)
+            hub.start_light(name, profile="nb-gpu-l40s", sm_percent=25)
         for name in users:
             hub.until_ready(name)
         devices = [
@@ -94,7 +94,7 @@ def test_a_file_is_still_there_after_stop_and_start_and_nothing_else_is_left(hub
 
 
 def test_cpu_and_memory_can_be_chosen(hub, user):
-    hub.start(user, profile="nb-cpu-2", cpu="500m", memory="1Gi")
+    hub.start_light(user, profile="nb-cpu-2", cpu="500m", memory="1Gi")
     hub.until_ready(user)
     (pod,) = hub.objects("pods", user)
     limits = pod["spec"]["containers"][0]["resources"]["limits"]
@@ -151,14 +151,22 @@ def test_twenty_refusals_in_a_row_leave_the_hub_alive(hub, user):
     for _ in range(20):
         assert hub.start(user, profile="nope").status == 400
     assert hub.demo.ask("/info") == before
-    hub.start(user, profile="nb-cpu-2")
+    hub.start_light(user, profile="nb-cpu-2")
     hub.until_ready(user)
+
+
+ALLOWLIST = ("configmap", "eugo-images", "-n", "eugo")
+
+
+def allow(hub, images: dict[str, str]) -> None:
+    """Replace the cluster's own list of images."""
+    hub.kubectl("patch", *ALLOWLIST, "--type=merge", "-p", json.dumps({"data": images}))
 
 
 def test_an_image_that_the_catalog_allows_and_nobody_has_fails_with_its_cause(hub, user):
     """The allowlist of the cluster says no: the answer is Kubernetes' own sentence."""
-    hub.kubectl("patch", "configmap", "eugo-images", "-n", "eugo", "--type=merge", "-p",
-                json.dumps({"data": {"images": "registry.example/nothing:1"}}))  # fmt: skip
+    before = json.loads(hub.kubectl("get", *ALLOWLIST, "-o", "json").stdout)["data"]
+    allow(hub, {"images": "registry.example/nothing:1"})
     try:
         hub.until(
             lambda: hub.start(user, profile="nb-cpu-2").message.endswith("[cluster-refused]"),
@@ -168,7 +176,5 @@ def test_an_image_that_the_catalog_allows_and_nobody_has_fails_with_its_cause(hu
         assert "base-notebook" in answer.message
         assert hub.objects("pods", user) == []
     finally:
-        images = "registry.example/eugo/base-notebook:2026.11"
-        hub.kubectl("patch", "configmap", "eugo-images", "-n", "eugo", "--type=merge", "-p",
-                    json.dumps({"data": {"images": images}}))  # fmt: skip
+        allow(hub, before)
     hub.until(lambda: hub.start(user, profile="nb-cpu-2").status in {201, 202}, "still refused")

@@ -97,7 +97,7 @@ def test_three_sevenths_of_an_a100_are_what_claim_process_and_charge_show(
     hub: Hub, new_user: Callable[[], str]
 ) -> None:
     user = new_user()
-    assert hub.start(user, profile="gpu-a100-mig", sm_percent=43).status in {201, 202}
+    assert hub.start_light(user, profile="gpu-a100-mig", sm_percent=43).status in {201, 202}
     hub.until_ready(user)
     (device,) = results(hub, user)
     assert device["driver"] == NVIDIA
@@ -113,8 +113,8 @@ def test_slices_share_an_a100_and_all_of_it_waits_until_they_are_gone(
     hub: Hub, new_user: Callable[[], str]
 ) -> None:
     small, large, whole = new_user(), new_user(), new_user()
-    hub.start(small, profile="gpu-a100-mig", sm_percent=15)
-    hub.start(large, profile="gpu-a100-mig", sm_percent=43)
+    hub.start_light(small, profile="gpu-a100-mig", sm_percent=15)
+    hub.start_light(large, profile="gpu-a100-mig", sm_percent=43)
     hub.until_ready(small)
     hub.until_ready(large)
     parents = set()
@@ -125,7 +125,7 @@ def test_slices_share_an_a100_and_all_of_it_waits_until_they_are_gone(
     assert len(parents) == 1
     assert [hub.sessions(user)[0][0] for user in (small, large)] == [15, 43]
 
-    hub.start(whole, profile="gpu-a100-1x")
+    hub.start_light(whole, profile="gpu-a100-1x")
     hub.until(lambda: waits(hub, whole), "the whole A100 does not wait")
     assert not hub.server(whole).get("ready")
     hub.stop(small)
@@ -141,9 +141,9 @@ def test_a_slice_waits_while_the_whole_a100_is_in_use(
     hub: Hub, new_user: Callable[[], str]
 ) -> None:
     whole, part = new_user(), new_user()
-    hub.start(whole, profile="gpu-a100-1x")
+    hub.start_light(whole, profile="gpu-a100-1x")
     hub.until_ready(whole)
-    hub.start(part, profile="gpu-a100-mig", sm_percent=15)
+    hub.start_light(part, profile="gpu-a100-mig", sm_percent=15)
     hub.until(lambda: waits(hub, part), "the slice does not wait")
     hub.stop(whole)
     hub.until_ready(part)
@@ -169,7 +169,7 @@ def test_a_slice_that_cannot_be_had_is_refused_with_what_can(
     said: str,
 ) -> None:
     user = new_user()
-    answer = hub.start(user, profile="gpu-a100-mig", **words)
+    answer = hub.start_light(user, profile="gpu-a100-mig", **words)
     assert answer.status == status
     assert answer.message.endswith(f"[{reason}]")
     assert said in answer.message
@@ -180,7 +180,7 @@ def test_half_the_speed_of_a_t4_holds_and_costs_all_of_it(
     hub: Hub, new_user: Callable[[], str]
 ) -> None:
     throttled, other = new_user(), new_user()
-    assert hub.start(throttled, profile="gpu-t4-mps", sm_percent=50).status in {201, 202}
+    assert hub.start_light(throttled, profile="gpu-t4-mps", sm_percent=50).status in {201, 202}
     hub.until_ready(throttled)
     (device,) = results(hub, throttled)
     found = attributes(hub, device)
@@ -194,7 +194,7 @@ def test_half_the_speed_of_a_t4_holds_and_costs_all_of_it(
     assert pod["metadata"]["labels"]["eugo.dev/sm-percent"] == "50"
     assert hub.sessions(throttled)[0][0] == 100
 
-    hub.start(other, profile="gpu-t4-mps", sm_percent=1)
+    hub.start_light(other, profile="gpu-t4-mps", sm_percent=1)
     hub.until(lambda: waits(hub, other), "what the limit leaves was given to somebody else")
     hub.stop(throttled)
     hub.until_ready(other)
@@ -203,7 +203,7 @@ def test_half_the_speed_of_a_t4_holds_and_costs_all_of_it(
 
 def test_a_t4_at_full_speed_has_no_limit(hub: Hub, new_user: Callable[[], str]) -> None:
     user = new_user()
-    hub.start(user, profile="gpu-t4-mps")
+    hub.start_light(user, profile="gpu-t4-mps")
     hub.until_ready(user)
     assert "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE" not in seen_inside(hub, user)
     assert hub.sessions(user)[0][0] == 100

@@ -56,7 +56,7 @@ def exists(hub, kind, name):
 
 
 async def test_a_running_workspace_and_all_that_belongs_to_it_stay(hub, user, reaper, store, clock):
-    hub.start(user, profile="nb-gpu-l4", sm_percent=50)
+    hub.start_light(user, profile="nb-gpu-l4", sm_percent=50)
     await asyncio.to_thread(hub.until_ready, user)
     clock.ahead = PAST_TEMPLATES
     before = pod_of(hub, user)
@@ -75,7 +75,7 @@ async def test_a_running_workspace_and_all_that_belongs_to_it_stay(hub, user, re
 async def test_a_pod_that_the_hub_does_not_know_goes_and_its_neighbour_stays(
     hub, user, reaper, store, clock
 ):
-    hub.start(user, profile="nb-cpu-2")
+    hub.start_light(user, profile="nb-cpu-2")
     await asyncio.to_thread(hub.until_ready, user)
     ghost = await orphaned(hub, store, user)
     await reaper.sweep_once()
@@ -90,7 +90,7 @@ async def test_a_pod_that_the_hub_does_not_know_goes_and_its_neighbour_stays(
 
 async def test_a_session_whose_pod_vanished_ends(hub, user, reaper, store, clock):
     """Pod and hub's record are gone, as after a crash between two writes; the session is open."""
-    hub.start(user, profile="nb-cpu-2")
+    hub.start_light(user, profile="nb-cpu-2")
     await asyncio.to_thread(hub.until_ready, user)
     (session,) = await store.sessions.history(user)
     pod = pod_of(hub, user)["metadata"]["name"]
@@ -106,7 +106,7 @@ async def test_a_session_whose_pod_vanished_ends(hub, user, reaper, store, clock
 async def test_an_unused_template_goes_and_the_next_start_of_its_shape_works(
     hub, user, reaper, clock
 ):
-    hub.start(user, profile="nb-gpu-l4", sm_percent=30)
+    hub.start_light(user, profile="nb-gpu-l4", sm_percent=30)
     await asyncio.to_thread(hub.until_ready, user)
     (claim,) = pod_of(hub, user)["spec"]["resourceClaims"]
     template = claim["resourceClaimTemplateName"]
@@ -117,7 +117,7 @@ async def test_an_unused_template_goes_and_the_next_start_of_its_shape_works(
     clock.ahead = PAST_TEMPLATES
     await reaper.sweep_once()
     assert not exists(hub, "resourceclaimtemplates", template)
-    hub.start(user, profile="nb-gpu-l4", sm_percent=30)
+    hub.start_light(user, profile="nb-gpu-l4", sm_percent=30)
     await asyncio.to_thread(hub.until_ready, user)
     assert exists(hub, "resourceclaimtemplates", template)
 
@@ -143,6 +143,6 @@ async def test_a_volume_without_a_record_is_recorded_again_and_mountable(hub, us
     volumes = await store.volumes.of_owner(user)
     assert volumes["lost"].size_bytes == 2**30
     assert exists(hub, "pvc", claim["metadata"]["name"])
-    hub.start(user, profile="nb-cpu-2", volumes=[{"claim": "lost", "mount_path": "/data"}])
+    hub.start_light(user, profile="nb-cpu-2", volumes=[{"claim": "lost", "mount_path": "/data"}])
     await asyncio.to_thread(hub.until_ready, user)
     assert hub.run_inside(user, "sh", "-c", "echo here > /data/a; cat /data/a") == "here\n"

@@ -23,7 +23,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self.path.partition("?")[0].strip("/")
-        if not name or not (HOME / name).is_file():
+        if name.endswith("api/status"):
+            self.answer(b'{"kernels": 0}')
+        elif not name or not (HOME / name).is_file():
             words = {"program": self.program, "arguments": sys.argv[1:], "path": self.path}
             self.answer(json.dumps(words).encode())
         else:
@@ -66,6 +68,8 @@ def serve(program: str) -> None:
     server: socketserver.BaseServer
     if path := option("socket"):
         server = UnixServer(path, Handler)
+    elif program == "notebook":
+        server = TcpServer((os.environ["POD_IP"], 8888), Handler)
     else:
         server = TcpServer(("127.0.0.1", int(option("server.port"))), Handler)
     server.serve_forever()
