@@ -5,11 +5,12 @@ Not to be run by itself: `scripts/test` is the command, and `.ci/run` calls noth
 are pytest's (`-k EXPR`, paths, `--nightly`); paths may be given from any folder. Linters, type
 checks, the documentation and the Go modules run as the tests of `tests/house`, so that the one
 closing summary tells of everything. Kubernetes is compiled first, in the open: it takes minutes
-once, and inside a fixture nobody would see it move.
+once, and inside a fixture nobody would see it move. The whole suite runs in two processes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from local import chromium
 from local.environment import say
-from local.tiers import Tiers
+from local.tiers import UNAVAILABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _TAKE_A_WORD = frozenset({"-k", "-m", "-p", "-o", "-c", "-W", "-r", "-n"})
 """Options of pytest whose value is the next word."""
+
+
+_WORKERS = 2
 
 
 def pytest_arguments(given: list[str], *, folder: Path) -> list[str]:
@@ -58,6 +62,21 @@ def compile_kubernetes() -> None:
         sys.exit("scripts/test: Kubernetes could not be compiled; the lines above say why.")
 
 
+def workers(arguments: list[str]) -> list[str]:
+    """
+    Return the options that run a whole suite in two processes, each with a cluster of its own.
+
+    Tests of the cluster wait half of their time. Files stay whole, so what a module prepares is
+    prepared once. A few chosen tests run in this process, and so does everything where all would
+    share one cluster or one core.
+    """
+    chosen = [word for word in arguments if not word.startswith("-") or word.startswith("-n")]
+    alone = os.environ.get("EUGO_TEST_KUBECONFIG") or (os.cpu_count() or 1) < _WORKERS
+    if chosen or alone:
+        return []
+    return [f"--numprocesses={_WORKERS}", "--dist=loadfile", "--no-loadscope-reorder"]
+
+
 def main() -> None:
     """Prepare, then hand over to pytest; its exit code is ours."""
     arguments = pytest_arguments(sys.argv[1:], folder=Path.cwd())
@@ -75,7 +94,9 @@ def main() -> None:
         os.environ["EUGO_CHROMIUM"] = str(browser)
     Path("test-artifacts").mkdir(exist_ok=True)
     say("Running all checks and tests …")
-    sys.exit(pytest.main(arguments, plugins=[Tiers(unavailable)]))
+    os.environ[UNAVAILABLE] = json.dumps(unavailable)
+    sys.path.insert(0, str(ROOT))
+    sys.exit(pytest.main(["-p", "scripts.local.tiers", *workers(arguments), *arguments]))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,18 @@
 The suite's tiers, as a pytest plugin: their order, their time, and which could not run.
 
 Tests come in tiers, one folder below `tests/` each, cheapest first, so that a slip in a rule is
-seen before a cluster starts; inside a tier the order stays random. A tier that this machine
-cannot run is skipped, and the closing lines say by which command that changes. The summary of
-pytest itself stays the last line of all.
+seen before a cluster starts; inside a tier the order stays random, but for a few files that take
+longest and go first: run beside others, they must not be what is left at the end. A tier that this
+machine cannot run is skipped, and the closing lines say by which command that changes. The
+summary of pytest itself stays the last line of all.
+
+A module and no object, because the workers of pytest-xdist load it by its name.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIERS = ("house", "unit", "contract", "integration", "browser")
+
+LONGEST = (
+    "tests/integration/hub/test_kills.py",
+    "tests/integration/demo/test_demo.py",
+    "tests/integration/hub/test_strategies.py",
+    "tests/browser/test_first_workspace.py",
+)
+"""Of their tiers; a minute or more each."""
+
+UNAVAILABLE = "EUGO_TEST_UNAVAILABLE"
+"""Variable: JSON of tier → what is missing and the command that enables it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that lets the slow tests run."""
+    parser.addoption("--nightly", action="store_true", help="run the slow tests, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to count."""
+    unavailable = json.loads(os.environ.get(UNAVAILABLE, "{}"))
+    config.pluginmanager.register(Tiers(unavailable), "eugo-tiers")
 
 
 class Tiers:
@@ -33,10 +60,6 @@ class Tiers:
         self._unavailable = unavailable
         self._seconds: dict[str, float] = defaultdict(float)
         self._tests: dict[str, set[str]] = defaultdict(set)
-
-    def pytest_addoption(self, parser: pytest.Parser) -> None:
-        """Add the option that lets the slow tests run."""
-        parser.addoption("--nightly", action="store_true", help="run the slow tests, too")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(
@@ -77,9 +100,10 @@ def tier(nodeid: str) -> str:
     return parts[1] if len(parts) > 2 and parts[0] == "tests" else "other"  # noqa: PLR2004
 
 
-def rank(nodeid: str) -> int:
-    """Return where the tier of *nodeid* stands; unknown ones go last."""
-    return _position(tier(nodeid))
+def rank(nodeid: str) -> tuple[int, int]:
+    """Return where *nodeid* stands: by tier, unknown ones last, and the longest files first."""
+    path = nodeid.partition("::")[0]
+    return _position(tier(nodeid)), LONGEST.index(path) if path in LONGEST else len(LONGEST)
 
 
 def _position(name: str) -> int:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from tests.conftest import Kubectl
 
 
-#: Images of the sample catalog that only the tests' cluster has: one stands for JupyterLab as the
+#: Images of the sample catalog as the tests' cluster has them: one stands for JupyterLab as the
 #: base image does, the other for a program that does nothing and is there at once.
 PYTORCH = "registry.example/eugo/pytorch:2026.11"
-LIGHT = "registry.example/eugo/miniconda:2026.11"
+LIGHT = "registry.example/eugo/minimal-notebook:2026.11"
 
 _HISTORY = """if True:
     import asyncio, json, sys

@@ -45,3 +45,23 @@ def test_ci_runs_scripts_test_and_nothing_else():
     commands = [line for line in lines if line and not line.startswith("#")]
     assert len(commands) == 1
     assert "scripts/test" in commands[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cores", "kubeconfig", "parallel"),
+    [
+        ([], 2, "", True),
+        (["--nightly", "-x", "--durations=9"], 8, "", True),
+        (["-n4"], 8, "", False),
+        (["tests/unit"], 2, "", False),
+        (["-k", "x"], 2, "", False),
+        ([], 1, "", False),
+        ([], 2, "/some/file", False),
+    ],
+)
+def test_only_a_whole_suite_runs_in_two_processes(
+    entry, monkeypatch, arguments, cores, kubeconfig, parallel
+):
+    monkeypatch.setattr(entry.os, "cpu_count", lambda: cores)
+    monkeypatch.setenv("EUGO_TEST_KUBECONFIG", kubeconfig)
+    assert bool(entry.workers(arguments)) is parallel

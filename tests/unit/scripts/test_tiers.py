@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -33,19 +34,24 @@ def test_quick(): pass
 """
 
 
+def test_the_longest_files_of_a_tier_go_first_and_exist():
+    assert all((ROOT / path).is_file() for path in tiers.LONGEST)
+    first, last = (
+        tiers.rank(f"{path}::x") for path in (tiers.LONGEST[0], "tests/integration/a.py")
+    )
+    assert first < last
+    assert tiers.rank("tests/unit/a.py::x") < first
+
+
 def outcome(folder, *options, unavailable):
     """Return what a small suite's run with the plugin says."""
     (folder / "tests" / "browser").mkdir(parents=True)
     (folder / "tests" / "browser" / "test_it.py").write_text(SUITE)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = nightly: slow\n")
-    code = (
-        "import sys, pytest; from scripts.local.tiers import Tiers; "
-        f"sys.exit(pytest.main(['-ra', *{list(options)!r}], plugins=[Tiers({unavailable!r})]))"
-    )
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-m", "pytest", "-p", "scripts.local.tiers", "-ra", *options],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), tiers.UNAVAILABLE: json.dumps(unavailable)},
         capture_output=True,
         text=True,
         check=False,
@@ -58,6 +64,12 @@ def test_slow_tests_run_only_when_asked_for(tmp_path):
     (tmp_path / "b").mkdir()
     assert "1 passed, 1 skipped" in outcome(tmp_path / "a", unavailable={})
     assert "2 passed" in outcome(tmp_path / "b", "--nightly", unavailable={})
+
+
+def test_two_processes_count_together(tmp_path):
+    said = outcome(tmp_path, "--nightly", "--numprocesses=2", unavailable={})
+    (line,) = [line for line in said.splitlines() if line.startswith("browser ")]
+    assert line.split()[1:3] == ["2", "tests"]
 
 
 def test_a_tier_that_cannot_run_is_named_with_the_command_and_the_summary_stays_last(tmp_path):

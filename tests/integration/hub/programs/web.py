@@ -7,6 +7,7 @@ and arguments; listens where its arguments say, as the real program would.
 
 import json
 import os
+import signal
 import socketserver
 import sys
 from http.server import BaseHTTPRequestHandler
@@ -65,6 +66,8 @@ def option(name: str) -> str:
 def serve(program: str) -> None:
     """Serve until ended."""
     Handler.program = program
+    # The first process of a container has no action for any signal but those it asked for.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     server: socketserver.BaseServer
     if path := option("socket"):
         server = UnixServer(path, Handler)
