@@ -144,6 +144,7 @@ class Enclosure:
         process = self._process
         if process is None:
             return
+        _standard_input(process).write(inside.END)
         _standard_input(process).close()
         try:
             async with asyncio.timeout(inside.GRACE_SECONDS + 2):

@@ -195,8 +195,8 @@ def test_after_kill_9_of_everything_the_next_start_finds_the_workspace_and_leave
         for user in (keeper, waiter):
             hub.until(
                 lambda user=user: (
-                    hub.server(user).get("ready")
-                    or not (hub.server(user) or hub.objects("pods", user))
+                    (there := hub.server(user)).get("ready")
+                    or not (there.get("pending") or hub.objects("pods", user))
                 ),
                 "neither adopted nor removed",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,33 @@ async def test_an_enclosure_ends_with_everything_in_it(tmp_path: Path) -> None:
     assert opened.init is None
     with pytest.raises(RuntimeError, match="not open"):
         opened.entering()
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["closed in order", "left by a kill"])
+async def test_programs_inside_are_asked_to_end_unless_who_held_them_was_killed(
+    tmp_path: Path, killed: bool
+) -> None:
+    """Asked, a server ends with 0: after kill -9 of everything it then had "wanted" to end."""
+    mapping = identities.Mapping() if node.needs_user_namespace() else None
+    opened = node.Enclosure(view=node.prepare_view(tmp_path), mapping=mapping, log=tmp_path / "l")
+    await opened.open()
+    asked = tmp_path / "asked"
+    script = 'trap "touch $1; exit 0" TERM; echo ready; while :; do sleep 0.01; done'
+    program = await asyncio.create_subprocess_exec(
+        *opened.entering(), "sh", "-c", script, "sh", str(asked), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(20):
+        assert program.stdout is not None
+        assert await program.stdout.readline() == b"ready\n"
+        if killed:
+            assert opened._process is not None
+            assert opened._process.stdin is not None
+            opened._process.stdin.close()
+            await opened.closed()
+        else:
+            await opened.close()
+        await program.wait()
+    assert asked.exists() is not killed
 
 
 def test_a_grace_is_short_enough_for_people() -> None:
