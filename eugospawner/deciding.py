@@ -130,6 +130,19 @@ class DecidingSpawner(KubeSpawner):
         asker = asker or getattr(self.handler, "current_user", None) or self.user
         return Actor(name=asker.name, is_admin=bool(getattr(asker, "admin", False)))
 
+    # What the next hub process is told
+
+    def get_state(self) -> dict[str, Any]:
+        """Return KubeSpawner's state and what is ours, for the next hub process."""
+        ours = {"session": self._session_id, "landing_path": self.landing_path}
+        return dict(super().get_state(), **{name: value for name, value in ours.items() if value})
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of a hub process before this one."""
+        super().load_state(state)
+        self._session_id = str(state.get("session", ""))
+        self.landing_path = str(state.get("landing_path", ""))
+
     # Deciding
 
     async def circumstances(self, *, volumes: bool = True) -> Circumstances:

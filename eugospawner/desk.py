@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 #: A Kubernetes object as JSON gives it.
 Json = Any
 
+#: Starts that are on their way to their Pod at the same time. In a crowd, the first then have it
+#: while the last are still being prepared; all at once, each would wait for all.
+_AT_ONCE: Final = 16
+
 _DESKS: Final[dict[tuple[object, ...], Desk]] = {}
 
 
@@ -83,6 +87,8 @@ class Desk:
             ),
         )
         self.templates = ClaimTemplates()
+        #: Held from the decision to the creation of the Pod; first come, first served.
+        self.turn = asyncio.Semaphore(_AT_ONCE)
         self._log = spawner.log
         store_url: str = spawner.store_url
         self._store: Once[Store] = Once(lambda: open_store(store_url))

@@ -82,17 +82,8 @@ class EugoSpawner(DecidingSpawner):
         await self.load_user_options()
         try:
             await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
-            await self._open_session()
-            pod, declared = await self.get_pod_manifest(), configured.of(self)
-            if self.modify_pod_hook:
-                pod = await maybe_future(self.modify_pod_hook(self, pod))
-            manifest = self.api.api_client.sanitize_for_serialization(pod)
-            gate.hold(manifest, self._admitted.grant if self._admitted else None, declared)
-            await self._prepare()
-            created = await cluster.create_pod(self.api, self.namespace, manifest)
-            self.desk.watches.pods.put(created)
-            if self.after_pod_created_hook:
-                await maybe_future(self.after_pod_created_hook(self, created))
+            async with self.desk.turn:
+                await self._create()
             async with asyncio.timeout(self.start_timeout):
                 ready = await self._until_ready()
             await self._bind(ready)
@@ -102,6 +93,20 @@ class EugoSpawner(DecidingSpawner):
             raise refusals.answer_to(error, self.log) from error
         self._end_reason = ""
         return str(self._get_pod_url(ready))
+
+    async def _create(self) -> None:
+        """Record the session and create its Pod, after everything the Pod refers to."""
+        await self._open_session()
+        pod, declared = await self.get_pod_manifest(), configured.of(self)
+        if self.modify_pod_hook:
+            pod = await maybe_future(self.modify_pod_hook(self, pod))
+        manifest = self.api.api_client.sanitize_for_serialization(pod)
+        gate.hold(manifest, self._admitted.grant if self._admitted else None, declared)
+        await self._prepare()
+        created = await cluster.create_pod(self.api, self.namespace, manifest)
+        self.desk.watches.pods.put(created)
+        if self.after_pod_created_hook:
+            await maybe_future(self.after_pod_created_hook(self, created))
 
     async def _open_session(self) -> None:
         if self._admitted is not None:
@@ -141,21 +146,19 @@ class EugoSpawner(DecidingSpawner):
             await self._ensure_template(grant.gpus)
 
     async def _ensure_template(self, gpus: Gpus) -> None:
-        api = shared_client("ResourceV1Api")
         template = claims.make_claim_template(gpus)
-        await self.desk.templates.ensure(api, self.namespace, template)
+        await self.desk.templates.ensure(shared_client("ResourceV1Api"), self.namespace, template)
 
     async def get_pod_manifest(self) -> Any:
         """Return KubeSpawner's Pod, completed by what was granted."""
         pod = await super().get_pod_manifest()
         if self._admitted is not None:
-            home_path = self.desk.catalog.storage.home_path
             podspec.complete(
                 pod,
                 self._admitted.grant,
                 labels=self._pod_labels,
                 home_claim=self.pvc_name,
-                home_path=home_path,
+                home_path=self.desk.catalog.storage.home_path,
             )
         return pod
 
@@ -281,17 +284,6 @@ class EugoSpawner(DecidingSpawner):
             await store.sessions.end(session, reason=reason, at=self.now())
         except StoreError as error:
             self.log.warning("%s ended and could not be recorded: %s", self._log_name, error)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return KubeSpawner's state and what is ours, for the next hub process."""
-        ours = {"session": self._session_id, "landing_path": self.landing_path}
-        return dict(super().get_state(), **{name: value for name, value in ours.items() if value})
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take over the state of a hub process before this one."""
-        super().load_state(state)
-        self._session_id = str(state.get("session", ""))
-        self.landing_path = str(state.get("landing_path", ""))
 
     def clear_state(self) -> None:
         """Forget the run that has ended."""

@@ -7,6 +7,7 @@ objects. Design §2, promises 1, 4 and 6, and §5, step 5.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ class FakeDesk:
             bell=Bell(),
         )
         self.templates = SimpleNamespace(ensure=self._ensure)
+        self.turn = asyncio.Semaphore(1)
 
     async def store(self) -> FakeStore:
         return self.kept
@@ -154,6 +156,24 @@ async def test_a_hook_that_grants_nothing_hinders_nothing(
     pod = api.held["pod", "jupyter-alice"]
     assert pod["spec"]["containers"][0]["args"] == ["jupyterhub-singleuser", "--debug"]
     assert pod["metadata"]["labels"][labels.SESSION] == spawner.desk.kept.opened[0]
+
+
+async def test_in_a_crowd_a_start_waits_for_its_turn_and_a_failed_one_gives_it_back(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    spawner = spawner_with()
+    turn = spawner.desk.turn
+    await turn.acquire()
+    start = asyncio.ensure_future(spawner._start())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert spawner.desk.kept.opened == []  # decided, and nothing made yet
+    assert api.calls == []
+    turn.release()
+    with pytest.raises(Created):
+        await start
+    assert ("pod", "jupyter-alice") in api.held
+    assert not turn.locked()
 
 
 async def test_what_a_hook_writes_into_the_configuration_declares_nothing(
