@@ -172,7 +172,7 @@ def _stage(
         each["type"]: each["status"] == "True" for each in pod["status"].get("conditions") or ()
     }
     if not conditions.get("PodScheduled"):
-        return 1, _waits_for_node(events, gpus, claim)
+        return 1, _waits_for_node(_scheduling(pod, events), gpus, claim)
     startup = _container(pod, STARTUP, "initContainerStatuses")
     notebook = _container(pod, NOTEBOOK)
     begun = _has_image(startup) or _has_image(notebook) or bool(_waiting_reason(notebook))
@@ -198,9 +198,21 @@ def _stage(
     return 5, "The workspace runs; waiting until it answers."
 
 
-def _waits_for_node(events: Sequence[Json], gpus: Gpus | None, claim: Json | None) -> str:
+def _scheduling(pod: Json, events: Sequence[Json]) -> str:
+    """
+    Return what the scheduler said last of a Pod that has no node; empty: nothing yet.
+
+    The Pod's condition says it. Of several events the first alone may be there: the scheduler's
+    recorder counts those that differ only in their text as repetitions (events.k8s.io series).
+    """
+    for condition in pod["status"].get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition.get("message"):
+            return str(condition["message"])
     event = _last(events, {"FailedScheduling"})
-    text = event.get("message") or "" if event is not None else ""
+    return "" if event is None else str(event.get("message") or "")
+
+
+def _waits_for_node(text: str, gpus: Gpus | None, claim: Json | None) -> str:
     wanted = f"{gpus.count} × {gpus.model.display_name}" if gpus else ""
     if gpus is not None and "claim" in text and not (claim and allocation.is_allocated(claim)):
         percent = gpus.model.charged_percent(gpus.sm_percent)
@@ -231,8 +243,7 @@ def failure_of(pod: Json | None, events: Sequence[Json]) -> Failure | None:
         )
     if pod["status"].get("phase") == "Failed":
         return _failed_phase(pod)
-    scheduling = _last(events, {"FailedScheduling"})
-    if scheduling is not None and _misses_device_class(scheduling.get("message") or ""):
+    if _misses_device_class(_scheduling(pod, events)):
         return Failure(
             reason="device-class-missing",
             sentence="The cluster does not know the device class of this GPU model. "

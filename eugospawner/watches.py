@@ -68,6 +68,7 @@ class Watches:
             each: Once(each.start)
             for each in (self.pods, self.events, self.claims, self.slices, self.nodes)
         }
+        self._inventory = devices.Inventory.of((), {})
         self._view = UNKNOWN_CLUSTER
         self._seen = (-1, -1, -1)
         self._viewed_at = 0.0
@@ -97,10 +98,10 @@ class Watches:
         now = asyncio.get_running_loop().time()
         seen = (self.slices.changes, self.claims.changes, self.nodes.changes)
         if seen != self._seen and now - self._viewed_at >= _VIEW_SECONDS:
-            self._view = devices.view_of(
-                self.slices.resources.values(),
+            if seen[0] != self._seen[0]:
+                self._inventory = devices.Inventory.of(self.slices.resources.values(), models)
+            self._view = self._inventory.view(
                 self.claims.resources.values(),
-                models,
                 {
                     name: self._placement.reach_of(node)
                     for name, node in self.nodes.resources.items()

@@ -42,11 +42,17 @@ _WHOLE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Published:
-    """A device as its driver publishes it."""
+    """
+    A device as its driver publishes it.
+
+    Attributes:
+        needs: What it takes from the GPU that it is a part of.
+    """
 
     identity: _Identity
     node: str
     device: Json
+    needs: Mapping[_CounterId, int]
 
     @property
     def is_shareable(self) -> bool:
@@ -57,15 +63,53 @@ class _Published:
         value: str | None = (attributes.get(attribute) or {}).get("string")
         return value
 
-    @property
-    def needs(self) -> dict[_CounterId, int]:
-        """What it takes from the GPU that it is a part of."""
-        driver, pool, _ = self.identity
-        return {
-            (driver, pool, each["counterSet"], name): _amount(counter["value"])
-            for each in self.device.get("consumesCounters") or ()
-            for name, counter in (each.get("counters") or {}).items()
-        }
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """
+    What drivers publish, sorted by model once: slices change seldom, claims at every start.
+
+    Attributes:
+        specs: Those of slices that are of their pool's newest generation.
+        by_model: The devices that claims for a model would take, by the model's key.
+    """
+
+    models: Mapping[str, GpuModel]
+    specs: Sequence[Json]
+    published: tuple[_Published, ...]
+    by_model: Mapping[str, tuple[_Published, ...]]
+
+    @classmethod
+    def of(cls, slices: Iterable[Json], models: Mapping[str, GpuModel]) -> Inventory:
+        """Return what *slices* publish of *models*, in the order of the slices."""
+        specs = _newest(slices)
+        published = tuple(_devices(specs))
+        return cls(
+            models=models,
+            specs=specs,
+            published=published,
+            by_model={
+                key: tuple(each for each in published if _is(model, each))
+                for key, model in models.items()
+            },
+        )
+
+    def view(self, claims: Iterable[Json], reach: Mapping[str, Reach]) -> ClusterView:
+        """
+        Return the devices of each model with the share that *claims* leave free.
+
+        Args:
+            reach: Whether a Node takes workspaces, by its name; one that is not named does.
+        """
+        books = _books(self.specs, self.published, _used(claims, self.models))
+        found: dict[str, tuple[Device, ...]] = {}
+        for key, devices in self.by_model.items():
+            model = self.models[key]
+            within = [each for each in devices if reach.get(each.node) is not Reach.NEVER]
+            make = _cut if model.strategy is Strategy.MIG else _uncut
+            if made := tuple(make(model, within, books, reach)):
+                found[key] = made
+        return ClusterView(devices=found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +133,7 @@ def view_of(
     Args:
         reach: Whether a Node takes workspaces, by its name; one that is not named does.
     """
-    newest = _newest(slices)
-    published = tuple(_devices(newest))
-    books = _books(newest, published, _used(claims, models))
-    within = [each for each in published if reach.get(each.node, Reach.OPEN) is not Reach.NEVER]
-    found: dict[str, tuple[Device, ...]] = {}
-    for key, model in models.items():
-        devices = [each for each in within if _is(model, each)]
-        make = _cut if model.strategy is Strategy.MIG else _uncut
-        if made := tuple(make(model, devices, books, reach)):
-            found[key] = made
-    return ClusterView(devices=found)
+    return Inventory.of(slices, models).view(claims, reach)
 
 
 def _uncut(
@@ -180,11 +214,17 @@ def _pool(spec: Json) -> tuple[str, str]:
 
 def _devices(specs: Iterable[Json]) -> Iterator[_Published]:
     for spec in specs:
+        pool = _pool(spec)
         for device in spec.get("devices") or ():
             yield _Published(
-                identity=(*_pool(spec), device["name"]),
+                identity=(*pool, device["name"]),
                 node=spec.get("nodeName") or device.get("nodeName") or spec["pool"]["name"],
                 device=device,
+                needs={
+                    (*pool, each["counterSet"], name): _amount(counter["value"])
+                    for each in device.get("consumesCounters") or ()
+                    for name, counter in (each.get("counters") or {}).items()
+                },
             )
 
 

@@ -66,7 +66,7 @@ POD: Final[Shape] = {
         "reason": None,
         "message": None,
         "podIP": None,
-        "conditions": Recurring(type=None, status=None),
+        "conditions": Recurring(type=None, status=None, message=None),
         "initContainerStatuses": _CONTAINER_STATUS,
         "containerStatuses": _CONTAINER_STATUS,
         "resourceClaimStatuses": {"name": None, "resourceClaimName": None},

@@ -151,6 +151,19 @@ def test_a_pod_without_a_node_says_what_it_waits_for(message: str, said: str) ->
     assert diagnosis.failure_of(a_pod(scheduled=False), events) is None
 
 
+def test_what_the_scheduler_said_last_counts_and_not_its_first_event() -> None:
+    """Its recorder counts another text as a repetition, so the event keeps the first one's."""
+    pod = a_pod(scheduled=False)
+    pod["status"]["conditions"][0]["message"] = "0/1 nodes: 1 cannot allocate all claims."
+    events = [an_event("FailedScheduling", "pod has unbound immediate PersistentVolumeClaims")]
+    shown = diagnosis.progress_of(pod, None, events, some_gpus(1, 25))
+    assert "all are in use" in shown.message
+    pod["status"]["conditions"][0]["message"] = "request gpu: device class x does not exist"
+    failure = diagnosis.failure_of(pod, events)
+    assert failure is not None
+    assert failure.reason == "device-class-missing"
+
+
 def test_a_share_that_is_taken_is_named_with_count_model_and_percent() -> None:
     gpus = some_gpus(count=2, sm_percent=25)
     events = [an_event("FailedScheduling", "1 cannot allocate all claims")]
