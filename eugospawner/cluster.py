@@ -14,6 +14,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
+import orjson
 from kubernetes_asyncio.client import ApiException
 
 from eugospawner.manifests import claims, labels, names
@@ -86,7 +87,7 @@ async def _answer(
         error = ApiException(status=response.status, reason=response.reason)
         error.body = text.decode(errors="replace")
         raise error
-    return json.loads(text)
+    return orjson.loads(text)
 
 
 def to_error(what: str, error: ApiException) -> ClusterError:

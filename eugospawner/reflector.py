@@ -15,10 +15,10 @@ the rest of KubeSpawner works on them.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import orjson
 from kubernetes_asyncio.client import ApiException
 from kubespawner.reflector import ResourceReflector
 from traitlets import Instance
@@ -159,7 +159,7 @@ class Reflector(ResourceReflector):
             response = await self._call(
                 _request_timeout=self.request_timeout, limit=_PAGE_SIZE, **place
             )
-            page = json.loads(await response.read())
+            page = orjson.loads(await response.read())
             listed |= {_key(each): self._excerpts.of(each) for each in page["items"]}
             metadata = page["metadata"]
             if not metadata.get("continue"):
@@ -203,7 +203,7 @@ class Reflector(ResourceReflector):
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
+                    yield orjson.loads(line)
         finally:
             response.close()
 
