@@ -91,6 +91,14 @@ def hub(
 
 
 @pytest.fixture
+def user(hub: Hub) -> Iterator[str]:
+    """Somebody new, whose workspace is stopped afterwards."""
+    name = hub.new_user()
+    yield name
+    hub.stop(name)
+
+
+@pytest.fixture
 def free_gpus(kubectl: Kubectl) -> None:
     """Every GPU of the cluster is free: what tests before this one held is gone."""
     deadline = time.monotonic() + _FREE_SECONDS

@@ -121,21 +121,6 @@ class _Books:
     left: _Amounts
 
 
-def view_of(
-    slices: Iterable[Json],
-    claims: Iterable[Json],
-    models: Mapping[str, GpuModel],
-    reach: Mapping[str, Reach],
-) -> ClusterView:
-    """
-    Return the devices of each model with their free share, in the order of the slices.
-
-    Args:
-        reach: Whether a Node takes workspaces, by its name; one that is not named does.
-    """
-    return Inventory.of(slices, models).view(claims, reach)
-
-
 def _uncut(
     _model: GpuModel,
     devices: Iterable[_Published],

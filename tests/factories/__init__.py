@@ -18,7 +18,7 @@ from tests.factories.catalog import (
     a_queue,
     an_image,
 )
-from tests.factories.cluster import a_cluster
+from tests.factories.cluster import a_cluster, view_of
 from tests.factories.decisions import NOW, a_grant, a_mount, a_request, decide_about, some_gpus
 from tests.factories.kubernetes import a_claim, a_pod
 from tests.factories.volumes import a_volume_request, some_volumes
@@ -47,4 +47,5 @@ __all__ = [
     "some_accounts",
     "some_gpus",
     "some_volumes",
+    "view_of",
 ]

@@ -1,9 +1,12 @@
 """Views of a cluster's GPUs."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
+from eugospawner.manifests.devices import Inventory
+from eugospawner.manifests.placement import Reach
 from eugospawner.policy.capacity import ClusterView, Device, Size
+from eugospawner.policy.catalog import GpuModel
 
 #: A device by its free SM percent, or a GPU with MIG by its sizes: SM percent, most and free.
 Gpu: TypeAlias = int | Mapping[int, tuple[int, int]]
@@ -39,3 +42,13 @@ def _device(node: str, gpu: Gpu) -> Device:
             Size(sm_percent=percent, most=most, free=free) for percent, (most, free) in gpu.items()
         ),
     )
+
+
+def view_of(
+    slices: Iterable[Any],
+    claims: Iterable[Any],
+    models: Mapping[str, GpuModel],
+    reach: Mapping[str, Reach],
+) -> ClusterView:
+    """What is read from slices and claims that are both new."""
+    return Inventory.of(slices, models).view(claims, reach)

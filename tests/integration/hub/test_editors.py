@@ -32,14 +32,6 @@ def fetch(hub, user: str, path: str, *, body: bytes | None = None, token: str = 
         return answer.read()
 
 
-@pytest.fixture
-def user(hub):
-    """Somebody new, whose workspace is stopped afterwards."""
-    name = hub.new_user()
-    yield name
-    hub.stop(name)
-
-
 def test_a_file_is_there_after_switching_the_editor_and_back(hub, user):
     """F8: both mount the same home."""
     hub.start(user, profile="code", kind="jupyterlab")

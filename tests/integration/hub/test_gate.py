@@ -50,13 +50,6 @@ def hub(checkout, kubeconfig, kubectl, tmp_path_factory):
             yield Hub(started, kubectl)
 
 
-@pytest.fixture
-def user(hub):
-    name = hub.new_user()
-    yield name
-    hub.stop(name)
-
-
 def test_a_spoiled_pod_is_answered_in_words_and_leaves_nothing(hub, user):
     answer = hub.start_light(user, "spoiled", profile="nb-gpu-l4", sm_percent=25)
     assert answer.status == 409

@@ -7,13 +7,6 @@ import pytest
 pytestmark = pytest.mark.cluster
 
 
-@pytest.fixture
-def user(hub):
-    name = hub.new_user()
-    yield name
-    hub.stop(name)
-
-
 def test_a_quarter_of_an_h100_is_what_pod_claim_and_process_show(hub, user):
     hub.start(user, profile="nb-gpu-h100", sm_percent=25)
     hub.until_ready(user)

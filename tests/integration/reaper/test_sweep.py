@@ -16,13 +16,6 @@ PAST_GRACE = timedelta(minutes=2)
 PAST_TEMPLATES = timedelta(minutes=15)
 
 
-@pytest.fixture
-def user(hub):
-    name = hub.new_user()
-    yield name
-    hub.stop(name)
-
-
 def pod_of(hub, user):
     (pod,) = hub.objects("pods", user)
     return pod

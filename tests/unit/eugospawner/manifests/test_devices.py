@@ -7,11 +7,10 @@ import pytest
 
 from devcluster import gpus as published_gpus
 from devcluster import inventory
-from eugospawner.manifests import devices
 from eugospawner.manifests.placement import Reach
 from eugospawner.policy.capacity import Device, Fit, Size
 from eugospawner.policy.catalog import GpuModel, MigSize, Strategy
-from tests.factories import a_catalog, a_mig_model
+from tests.factories import a_catalog, a_mig_model, view_of
 
 MODELS = a_catalog().gpu_models
 SHARED, WHOLE = "gpu.example.test", "gpu.nvidia.com"
@@ -69,17 +68,17 @@ def a_claim_of(
 def free(
     slices: list[Any], claims: list[Any], model: str = "L4", reach: dict[str, Reach] | None = None
 ) -> list[int]:
-    found = devices.view_of(slices, claims, MODELS, reach or {}).devices
+    found = view_of(slices, claims, MODELS, reach or {}).devices
     assert found is not None
     return [device.free_percent for device in found.get(model, ())]
 
 
 def test_a_cluster_without_slices_has_no_gpu() -> None:
-    assert devices.view_of([], [], MODELS, {}).devices == {}
+    assert view_of([], [], MODELS, {}).devices == {}
 
 
 def test_a_device_that_nobody_uses_is_free() -> None:
-    view = devices.view_of([a_slice(a_device())], [], MODELS, {})
+    view = view_of([a_slice(a_device())], [], MODELS, {})
     assert view.devices == {"L4": (Device(node="n1", free_percent=100),)}
 
 
@@ -120,7 +119,7 @@ def test_slices_of_an_older_generation_do_not_count() -> None:
 
 
 def test_a_product_that_the_catalog_has_not_is_left_out() -> None:
-    assert devices.view_of([a_slice(a_device(product="Voodoo 2"))], [], MODELS, {}).devices == {}
+    assert view_of([a_slice(a_device(product="Voodoo 2"))], [], MODELS, {}).devices == {}
 
 
 def test_a_product_of_another_driver_is_left_out() -> None:
@@ -147,7 +146,7 @@ def test_a_slice_without_devices_is_no_trouble() -> None:
 def test_a_device_names_its_node_where_the_slice_does_not() -> None:
     slices = a_slice(a_device(nodeName="n7"))
     del slices["spec"]["nodeName"]
-    found = devices.view_of([slices], [], MODELS, {}).devices
+    found = view_of([slices], [], MODELS, {}).devices
     assert found == {"L4": (Device(node="n7", free_percent=100),)}
 
 
@@ -232,9 +231,7 @@ def test_a_device_that_is_shared_cannot_be_throttled() -> None:
 
 def test_a_device_that_two_models_can_claim_is_shown_under_both() -> None:
     models = {**MODELS, "T4-whole": replace(MODELS["T4"], strategy=Strategy.EXCLUSIVE)}
-    found = devices.view_of(
-        [a_slice(a_t4(), driver=WHOLE)], [a_claim_of(driver=WHOLE)], models, {}
-    ).devices
+    found = view_of([a_slice(a_t4(), driver=WHOLE)], [a_claim_of(driver=WHOLE)], models, {}).devices
     taken = (Device(node="n1", free_percent=0),)
     assert found == {"T4": taken, "T4-whole": taken}
 
@@ -280,7 +277,7 @@ def sizes(
     used: tuple[str, ...] = (), *, model: GpuModel = MIG, count: int = 1
 ) -> list[dict[int, tuple[int, int]]]:
     """What each GPU can be cut to at most, and now."""
-    found = devices.view_of([partitioned(count)], in_use(*used), {"M": model}, {}).devices
+    found = view_of([partitioned(count)], in_use(*used), {"M": model}, {}).devices
     assert found is not None
     return [
         {size.sm_percent: (size.most, size.free) for size in device.sizes}
@@ -330,11 +327,11 @@ def test_another_gpu_is_not_touched() -> None:
 
 def test_while_a_part_is_used_the_whole_waits_and_while_the_whole_is_used_every_part() -> None:
     models = {"A100": FULL, "M": MIG}
-    part = devices.view_of([partitioned()], in_use("gpu-0-mig-1g5gb-19-0"), models, {})
+    part = view_of([partitioned()], in_use("gpu-0-mig-1g5gb-19-0"), models, {})
     assert part.fit("A100", 1, 100) is Fit.WAITS
     assert part.fit("M", 6, 15) is Fit.NOW
     assert part.fit("M", 7, 15) is Fit.WAITS
-    whole = devices.view_of([partitioned()], in_use("gpu-0"), models, {})
+    whole = view_of([partitioned()], in_use("gpu-0"), models, {})
     assert whole.fit("A100", 1, 100) is Fit.WAITS
     assert whole.fit("M", 1, 15) is Fit.WAITS
 
@@ -342,7 +339,7 @@ def test_while_a_part_is_used_the_whole_waits_and_while_the_whole_is_used_every_
 def test_a_size_that_no_device_has_never_fits() -> None:
     larger = a_mig_model(products=(A100,))  # whose sizes are those of 80 GB
     assert sizes(model=larger) == [{15: (4, 4)}]  # 1g.10gb is also a size of the 40 GB model
-    view = devices.view_of([partitioned()], [], {"M": larger}, {})
+    view = view_of([partitioned()], [], {"M": larger}, {})
     assert view.fit("M", 1, 15) is Fit.NOW
     assert view.fit("M", 1, 43) is Fit.NEVER
 
@@ -361,7 +358,7 @@ def test_a_gpu_without_any_of_the_sizes_is_none_of_the_model() -> None:
 
 def test_slices_of_different_gpus_count_once_a_gpu() -> None:
     apart = replace(MIG, distinct_attribute="parentUUID")
-    view = devices.view_of([partitioned(2)], in_use("gpu-0"), {"M": apart}, {})
+    view = view_of([partitioned(2)], in_use("gpu-0"), {"M": apart}, {})
     assert view.most_on_a_node("M", 15) == 2
     assert view.fit("M", 2, 15) is Fit.WAITS
     assert view.fit("M", 1, 15) is Fit.NOW
@@ -370,7 +367,7 @@ def test_slices_of_different_gpus_count_once_a_gpu() -> None:
 
 def test_the_largest_size_that_is_free_stands_for_the_gpu() -> None:
     def largest(*used: str) -> int:
-        view = devices.view_of([partitioned()], in_use(*used), {"M": MIG}, {}).devices
+        view = view_of([partitioned()], in_use(*used), {"M": MIG}, {}).devices
         assert view is not None
         return view["M"][0].free_percent
 
@@ -392,7 +389,7 @@ def test_partitions_that_were_cut_beforehand_have_no_counters() -> None:
         part("a", "1g.10gb"), part("b", "1g.10gb"), part("c", "2g.20gb", "GPU-2"), driver=WHOLE
     )
     model = {"M": a_mig_model()}
-    view = devices.view_of([cut], [a_claim_of("b", driver=WHOLE)], model, {})
+    view = view_of([cut], [a_claim_of("b", driver=WHOLE)], model, {})
     assert view.devices == {
         "M": (
             Device(node="n1", free_percent=15, sizes=(Size(sm_percent=15, most=2, free=1),)),
@@ -404,7 +401,7 @@ def test_partitions_that_were_cut_beforehand_have_no_counters() -> None:
 def test_partitions_whose_counters_are_not_published_yet_wait() -> None:
     slices = partitioned()
     del slices["spec"]["sharedCounters"]
-    view = devices.view_of([slices], [], {"M": MIG}, {})
+    view = view_of([slices], [], {"M": MIG}, {})
     assert view.fit("M", 1, 43) is Fit.WAITS
     assert view.fit("M", 1, 86) is Fit.NEVER
 
@@ -413,5 +410,5 @@ def test_partitions_whose_counters_are_not_published_yet_wait() -> None:
     ("reach", "fit"), [(Reach.LATER, Fit.WAITS), (Reach.NEVER, Fit.NEVER), (Reach.OPEN, Fit.NOW)]
 )
 def test_partitions_of_a_node_count_as_the_node_does(reach: Reach, fit: Fit) -> None:
-    view = devices.view_of([partitioned()], [], {"M": MIG}, {NODE: reach})
+    view = view_of([partitioned()], [], {"M": MIG}, {NODE: reach})
     assert view.fit("M", 1, 15) is fit

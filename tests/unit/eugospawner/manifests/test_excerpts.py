@@ -14,11 +14,11 @@ import pytest
 from kubespawner import KubeSpawner
 
 from eugospawner import diagnosis
-from eugospawner.manifests import allocation, devices, excerpts, labels
+from eugospawner.manifests import allocation, excerpts, labels
 from eugospawner.manifests.excerpts import Excerpts
 from eugospawner.manifests.placement import Placement
 from eugospawner.policy.capacity import ClusterView
-from tests.factories import a_catalog, a_claim, some_gpus
+from tests.factories import a_catalog, a_claim, some_gpus, view_of
 
 GPUS = some_gpus(sm_percent=25)
 MODELS = a_catalog().gpu_models
@@ -324,7 +324,7 @@ def a_slice() -> dict[str, Any]:
 
 
 def view(claims: list[Any], slices: list[Any]) -> ClusterView:
-    return devices.view_of(slices, claims, MODELS, {})
+    return view_of(slices, claims, MODELS, {})
 
 
 def test_readers_of_slices_see_no_difference() -> None:
