@@ -221,7 +221,7 @@ def render(
             limits=catalog.limits,
             rows=rows,
             volume_at_fault=_volume_at_fault(rows),
-            owned=tuple(volumes.by_key.values()),
+            owned=[(each.key, size(each.size_bytes)) for each in volumes.by_key.values()],
             storage=catalog.storage,
             whole_gpu=WHOLE_GPU,
             preflight=preflight,

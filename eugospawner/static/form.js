@@ -8,6 +8,7 @@
  */
 
 const WHOLE_GPU = 100;
+const TONES = { starts: "good", waits: "warn", refused: "danger" };
 const SPOKEN_AFTER_MS = 700; // long enough for a number to be typed
 
 const byId = (id) => document.getElementById(id);
@@ -255,8 +256,13 @@ function preflight(setVolumes) {
     return item;
   }
 
+  function showOutcome(outcome) {
+    panel.dataset.outcome = outcome;
+    panel.querySelector(".eugo-badge").dataset.tone = TONES[outcome] ?? "neutral";
+  }
+
   function show(answer) {
-    panel.dataset.outcome = answer.outcome;
+    showOutcome(answer.outcome);
     byId("eugo-preflight-title").textContent = answer.title;
     byId("eugo-preflight-sentence").textContent = answer.sentence;
     byId("eugo-preflight-facts").replaceChildren(...answer.facts.map((fact) => pair(fact.label, fact.value)));
@@ -285,7 +291,7 @@ function preflight(setVolumes) {
       show(await answer.json());
     } catch (error) {
       if (error.name === "AbortError") return; // the form has changed again
-      panel.dataset.outcome = "unknown";
+      showOutcome("unknown");
       byId("eugo-preflight-title").textContent = "Not known";
       byId("eugo-preflight-sentence").textContent =
         "The hub does not answer at the moment. What you chose is judged when you press Start.";

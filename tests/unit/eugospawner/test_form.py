@@ -344,6 +344,17 @@ def test_volumes_of_the_owner_are_suggested() -> None:
     assert "claim-1" not in root.text
 
 
+def test_volumes_of_the_owner_stand_in_a_table_or_the_page_says_that_there_are_none() -> None:
+    volume = Volume(key="datasets", claim_name="claim-1", size_bytes=10 * 2**30)
+    table = page(volumes=Volumes(by_key={"datasets": volume})).one("table")
+    assert table.one("caption").text == "Your volumes"
+    assert [cell.text for cell in table.all("td") + table.all("th", scope="row")] == [
+        "10 GiB",
+        "datasets",
+    ]
+    assert "You have no volumes yet" in page().text
+
+
 def test_root_is_greyed_with_whom_to_ask_unless_a_project_allows_it() -> None:
     """F38."""
     root = page()

@@ -738,7 +738,7 @@ async def fetch(path: str) -> Wire:
     return wire
 
 
-@pytest.mark.parametrize("name", ["form.js", "pending.js", "eugo.css"])
+@pytest.mark.parametrize("name", ["form.js", "pending.js", "dialog.js", "eugo.css", "form.css"])
 async def test_an_asset_is_served_as_what_it_is_and_kept_for_ever(name: str) -> None:
     wire = await fetch(assets.url("/", name).removeprefix("/eugo/static/"))
     assert wire.status == 200
