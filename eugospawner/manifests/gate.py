@@ -22,6 +22,7 @@ from eugospawner.manifests.shapes import (
     fields,
     flag,
     items,
+    label,
     off,
     one_of,
     only,
@@ -237,7 +238,7 @@ class Gate:
     def _volumes(self) -> Rule:
         granted = fields(
             {
-                "name": text,
+                "name": label,
                 "persistentVolumeClaim": fields(
                     {"claimName": one_of(*self._granted_paths()), "readOnly": flag},
                     required=("claimName",),

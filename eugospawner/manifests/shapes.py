@@ -20,6 +20,7 @@ Json = Any
 
 #: Keeps what a hook made up out of logs and answers.
 _LONGEST: Final = 200
+_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -151,6 +152,12 @@ def text(value: Json, path: str) -> Iterator[Violation]:
     """Check that *value* is text."""
     if not isinstance(value, str):
         yield Violation(path, "is no text")
+
+
+def label(value: Json, path: str) -> Iterator[Violation]:
+    """Check that *value* is a DNS label (RFC 1123), which names of the parts of a Pod are."""
+    if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        yield Violation(path, "is no DNS label")
 
 
 def flag(value: Json, path: str) -> Iterator[Violation]:

@@ -153,6 +153,16 @@ CASES: Final = (
     ),
     a("extra volume of somebody else", "spec.volumes[1].persistentVolumeClaim.claimName", "volume-of-bob", kind="volumes"),
     a("an old volume that was not asked for", "spec.volumes[1].persistentVolumeClaim.claimName", "volume-of-old", kind="volumes"),
+    Case(
+        "a granted volume that nobody can mount, for it has no name",
+        "spec.volumes[1].name",
+        {
+            "spec.volumes[1].name": "",
+            "spec.containers[0].volumeMounts": [{"name": "home", "mountPath": "/home/user"}],
+        },
+        "Required value",
+        "volumes",
+    ),
     a("two volumes of one name", "spec.volumes[1].name", "home", "Duplicate value", kind="volumes"),
     a("future kind of volume", "spec.volumes[0].futureKind", {}),
     # Mounts
