@@ -41,6 +41,9 @@ from spawners import percentile, spawner_of  # noqa: E402
 from eugospawner import form, judge, preflight, settings  # noqa: E402
 from eugospawner.policy import accounts  # noqa: E402
 from eugospawner.policy.capacity import ClusterView, Device  # noqa: E402
+from eugospawner.policy.catalog import AtOnce  # noqa: E402
+from eugospawner.policy.plans import Plan  # noqa: E402
+from eugospawner.policy.quota import NOTHING_USED  # noqa: E402
 from eugospawner.policy.volumes import Volumes  # noqa: E402
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def sample() -> Catalog:
     """Return the sample catalog with 12 profiles of 6 images each."""
-    catalog = settings.load_catalog(ROOT / "helm-values" / "catalog.yaml")
+    catalog = settings.load(ROOT / "helm-values" / "catalog.yaml").catalog
     some = tuple(catalog.profiles.values())[:PROFILES]
     images = {
         key: replace(
@@ -83,15 +86,30 @@ def ours(catalog: Catalog, *, judged: bool) -> Callable[[], Awaitable[str]]:
     allowed = tuple(catalog.profiles)[:ALLOWED]
     profile = catalog.profiles[allowed[LAST]]
     words = {"profile": profile.key, "image": catalog.images[profile.images[2]].reference}
-    owned = accounts.personal_accounts("alice")
+    plan = Plan(
+        key="some",
+        display_name="Some",
+        profiles=frozenset(allowed),
+        gpu_models=frozenset(catalog.gpu_models),
+        images=frozenset(key for each in allowed for key in catalog.profiles[each].images),
+        queues=(),
+        windows=(),
+        at_once=AtOnce(gpu_percent=200),
+        person_at_once=AtOnce(),
+        volumes_bytes=None,
+    )
+    personal = accounts.Project(key="personal-alice", display_name="Personal", plan=plan)
+    owned = accounts.Accounts(person=accounts.Person(name="alice"), projects=(personal,))
     actor = accounts.Actor(name="alice", is_admin=False)
 
     async def render() -> str:
-        profiles = {key: catalog.profiles[key] for key in allowed}
-        shown = {key: catalog.images[key] for each in profiles.values() for key in each.images}
-        filtered = replace(catalog, profiles=profiles, images=shown)
         circumstances = judge.Circumstances(
-            catalog=filtered, accounts=owned, volumes=Volumes(by_key={}), cluster=cluster, now=NOW
+            catalog=catalog,
+            accounts=owned,
+            usage=NOTHING_USED,
+            volumes=Volumes(by_key={}),
+            cluster=cluster,
+            now=NOW,
         )
         panel = None
         if judged:
@@ -99,8 +117,10 @@ def ours(catalog: Catalog, *, judged: bool) -> Callable[[], Awaitable[str]]:
             panel = preflight.describe(verdict.decision, words=words, nearest=verdict.nearest)
             assert panel.outcome is form.Outcome.STARTS
         return form.render(
-            catalog=filtered,
+            catalog=catalog,
             accounts=owned,
+            standings=circumstances.standings(words),
+            now=NOW,
             volumes=circumstances.volumes,
             cluster=cluster,
             options=words,

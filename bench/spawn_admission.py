@@ -42,7 +42,7 @@ from spawners import config as configured  # noqa: E402
 
 from eugospawner import settings, store  # noqa: E402
 from eugospawner.manifests import claims, names  # noqa: E402
-from eugospawner.policy.admission import Gpus  # noqa: E402
+from eugospawner.policy.decisions import Gpus  # noqa: E402
 from eugospawner.spawner import EugoSpawner  # noqa: E402
 from tests.integration.devcluster.clusters import running  # noqa: E402
 
@@ -87,7 +87,7 @@ def loosened(pod: dict[str, Any]) -> None:
 
 def share() -> dict[str, Any]:
     """Return the claim template of the share that both ask for."""
-    model = settings.load_catalog(CATALOG).gpu_models["L4"]
+    model = settings.load(CATALOG).catalog.gpu_models["L4"]
     return claims.make_claim_template(Gpus(model=model, count=1, sm_percent=PERCENT))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub.utils import url_escape_path, url_path_join
 from kubespawner import KubeSpawner
@@ -19,20 +19,25 @@ from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Callable as CallableTrait
 from traitlets import Dict, Integer, TraitError, Unicode, default, validate
 
-from eugospawner import form, options, podspec, preflight, refusals
+from eugospawner import form, options, podspec, preflight, records, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
 from eugospawner.manifests import editors, labels
 from eugospawner.policy.accounts import Actor
-from eugospawner.policy.admission import Admitted, Denied, Queued
+from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
+from eugospawner.policy.quota import Fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eugospawner.desk import Desk
     from eugospawner.judge import Circumstances, Verdict
-    from eugospawner.policy.admission import Refusal
+    from eugospawner.policy.decisions import Refusal
+
+
+#: Somebody else may take what was left in between; again and again is a fault, not a race.
+_MOST_DECISIONS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +130,20 @@ class DecidingSpawner(KubeSpawner):
         slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""
         return slug
 
-    def _actor(self, asker: Any = None) -> Actor:
-        """Return who asks: an admin may start a workspace for its owner."""
-        asker = asker or getattr(self.handler, "current_user", None) or self.user
-        return Actor(name=asker.name, is_admin=bool(getattr(asker, "admin", False)))
+    def _actor(self, handler: Any = None) -> Actor:
+        """
+        Return who asks: the owner, or an admin for them.
+
+        Whoever may administer the owner's servers is an admin to us: a person, or a service.
+        """
+        handler = handler or self.handler
+        asker = getattr(handler, "current_user", None)
+        if asker is None or asker.name == self.user.name:
+            return Actor(name=self.user.name, is_admin=bool(getattr(asker, "admin", False)))
+        return Actor(
+            name=asker.name,
+            is_admin=bool(handler.has_scope(f"admin:servers!user={self.user.name}")),
+        )
 
     # What the next hub process is told
 
@@ -163,13 +178,13 @@ class DecidingSpawner(KubeSpawner):
             raise refusals.store_down() from error
 
     async def judge(
-        self, words: object, *, asker: Any = None, workspace: str | None = None
+        self, words: object, *, handler: Any = None, workspace: str | None = None
     ) -> Verdict:
         """
         Return the verdict on JSON options at this moment; raises as `circumstances`.
 
         Args:
-            asker: The hub's user who asks; `None`: whoever the spawner's handler answers.
+            handler: Answers whoever asks; `None`: the spawner's.
             workspace: Server name, where it is not this spawner's own.
         """
         names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
@@ -178,7 +193,7 @@ class DecidingSpawner(KubeSpawner):
             await self.circumstances(volumes=names_volumes),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
-            actor=self._actor(asker),
+            actor=self._actor(handler),
         )
 
     async def load_user_options(self) -> None:
@@ -209,6 +224,33 @@ class DecidingSpawner(KubeSpawner):
         for name, value in traits.items():
             setattr(self, name, value)
 
+    async def reserve(self) -> None:
+        """
+        Reserve what was admitted and record the session.
+
+        Others may have been admitted since usage was read. The store then reserves nothing, and the
+        options are decided about again.
+
+        Raises:
+            SpawnException: They are denied by now.
+            StoreError: Nothing was reserved.
+        """
+        store = await self.desk.store()
+        for _ in range(_MOST_DECISIONS):
+            if (admitted := self._admitted) is None:
+                return
+            record = records.session_of(
+                admitted,
+                session=self._session_id,
+                actor=self._actor().name,
+                pod_name=self.pod_name,
+            )
+            if isinstance(await store.sessions.open(record, admitted.demand), Fits):
+                return
+            await self.load_user_options()
+        message = "The store reserves less than it says is left"
+        raise StoreError(message)
+
     async def _render_form(self, _spawner: object = None) -> str:
         circumstances = await self.circumstances()
         attempt = self.attempt
@@ -223,6 +265,8 @@ class DecidingSpawner(KubeSpawner):
             options=words,
             refusals=attempt.refusals if attempt else (),
             nearest=attempt.nearest if attempt else None,
+            standings=circumstances.standings(words),
+            now=circumstances.now,
             preflight=preflight.describe(verdict.decision, words=words, nearest=verdict.nearest),
             preflight_url=url_path_join(
                 self.hub.base_url,

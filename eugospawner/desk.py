@@ -9,6 +9,7 @@ they are first needed and hands them out; it knows no user and decides nothing.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,20 +19,25 @@ from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
 from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
-from eugospawner.policy import accounts
-from eugospawner.policy.admission import Gpus
-from eugospawner.policy.errors import ConfigError
+from eugospawner.policy import case, limits
+from eugospawner.policy.decisions import Gpus
+from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.quota import Amounts, mib
 from eugospawner.policy.volumes import Volumes
 from eugospawner.store import open_store
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from kubespawner import KubeSpawner
 
     from eugospawner.policy.catalog import Catalog
+    from eugospawner.policy.quota import Demand
+    from eugospawner.settings import Settings
     from eugospawner.store import Store
+    from eugospawner.store.changes import Change
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -56,6 +62,46 @@ def desk_of(spawner: KubeSpawner) -> Desk:
     return _DESKS[key]
 
 
+class Source:
+    """
+    Where settings come from: the file as it was at the start, and what was changed since.
+
+    Attributes:
+        settings: As last read.
+        revision: Of the last change in them.
+    """
+
+    def __init__(self, path: Path, *, kinds: Mapping[str, str], images: Mapping[str, str]) -> None:
+        self._path, self._kinds, self._images = path, kinds, images
+        self._text = settings.read_file(path)
+        self._changes: dict[tuple[str, str], Any] = {}
+        self.revision = 0
+        self.settings = self._parse(self._changes)
+
+    def take(self, changes: Sequence[Change]) -> bool:
+        """
+        Take over *changes*, which follow those before; return whether there were any.
+
+        Raises:
+            StoreError: With them the settings make no sense, so nothing may be decided by them.
+        """
+        if not changes:
+            return False
+        merged = self._changes | {(each.section, each.key): each.document for each in changes}
+        try:
+            parsed = self._parse(merged)
+        except ConfigError as error:
+            message = f"What was changed at run time does not fit the catalog: {error}"
+            raise StoreError(message) from error
+        self.settings, self._changes, self.revision = parsed, merged, changes[-1].revision
+        return True
+
+    def _parse(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
+        parsed = settings.parse(self._text, name=str(self._path), changes=changes)
+        catalog = settings.mark_unavailable(parsed.catalog, kinds=self._kinds, images=self._images)
+        return replace(parsed, catalog=catalog)
+
+
 class Desk:
     """
     Catalog, store, watches and templates of a hub process.
@@ -72,8 +118,8 @@ class Desk:
             if not getattr(spawner, setting):
                 message = f"EugoSpawner.{setting} is not set: set c.EugoSpawner.{setting}"
                 raise ConfigError(message)
-        self.catalog: Catalog = settings.mark_unavailable(
-            settings.load_catalog(Path(spawner.catalog_file)),
+        self._source = Source(
+            Path(spawner.catalog_file),
             kinds=spawner.unavailable_kinds,
             images=spawner.unavailable_images,
         )
@@ -102,26 +148,79 @@ class Desk:
         """
         return await self._store.get()
 
+    @property
+    def catalog(self) -> Catalog:
+        """What is on offer, as last read."""
+        return self._source.settings.catalog
+
     async def circumstances(
         self, *, owner: str, owner_slug: str, now: datetime, volumes: bool
     ) -> Circumstances:
         """
         Return what a request of *owner* is judged by at *now*.
 
+        What admins changed since the last time is read with it, so it holds from the next start on.
+
         Args:
-            volumes: Whether the owner's extra volumes matter; a request that names none is judged
-                without asking for them, which is a twentieth of a start's CPU.
+            volumes: Whether the owner's extra volumes matter.
+
+        Raises:
+            StoreError: The store does not answer, or what was changed there makes no sense.
+        """
+        store = await self.store()
+        while True:
+            catalog, directory = self._source.settings.catalog, self._source.settings.directory
+            accounts = directory.accounts_of(owner, owner_slug)
+            brief = await store.brief(
+                revision=self._source.revision,
+                subjects=limits.subjects_at_stake(accounts),
+                since=now,
+                volumes_of=owner if volumes else None,
+            )
+            if not self._source.take(brief.changes):
+                break
+        return Circumstances(
+            catalog=catalog,
+            accounts=accounts,
+            usage=brief.usage,
+            volumes=Volumes(by_key=brief.volumes),
+            cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
+            now=now,
+        )
+
+    async def demand_of(
+        self, session_id: str, slug: Callable[[str], str], *, percent: int, now: datetime
+    ) -> Demand | None:
+        """
+        Return what a session would take from *now* on with *percent* of GPUs, by today's rules.
+
+        `None` if its project, queue or profile are no more; it then keeps what it was admitted for.
+
+        Args:
+            slug: Makes a user's name fit for a label.
 
         Raises:
             StoreError: The store does not answer.
         """
-        store = await self.store()
-        owned = await store.volumes.of_owner(owner) if volumes else {}
-        return Circumstances(
-            catalog=self.catalog,
-            accounts=accounts.personal_accounts(owner_slug),
-            volumes=Volumes(by_key=owned),
-            cluster=await self.watches.view(self.catalog.gpu_models, self._log.warning),
+        session = await (await self.store()).sessions.get(session_id)
+        if session is None:
+            return None
+        catalog, directory = self.catalog, self._source.settings.directory
+        accounts = directory.accounts_of(session.owner, slug(session.owner))
+        project, queue = accounts.find(session.project), catalog.queues.get(session.queue)
+        profile = catalog.profiles.get(session.profile)
+        if project is None or queue is None or profile is None:
+            return None
+        return case.demand_of(
+            accounts,
+            project,
+            queue,
+            profile,
+            catalog,
+            gpu_model=session.gpu_model or "",
+            rates=Amounts(
+                gpu=percent, cpu=session.cpu_millicores, memory=mib(session.memory_bytes)
+            ),
             now=now,
         )
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import allocation
 from eugospawner.manifests.pod import STARTUP
-from eugospawner.policy.admission import WHOLE_GPU
+from eugospawner.policy.catalog import WHOLE_PERCENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -216,7 +216,7 @@ def _waits_for_node(text: str, gpus: Gpus | None, claim: Json | None) -> str:
     wanted = f"{gpus.count} × {gpus.model.display_name}" if gpus else ""
     if gpus is not None and "claim" in text and not (claim and allocation.is_allocated(claim)):
         percent = gpus.model.charged_percent(gpus.sm_percent)
-        share = "" if percent == WHOLE_GPU else f" with {percent} % SM free"
+        share = "" if percent == WHOLE_PERCENT else f" with {percent} % SM free"
         return f"Waiting for {wanted}{share}: all are in use. It starts by itself."
     # Kubernetes says this of a volume that is just being made; it is no failure.
     if "unbound immediate PersistentVolumeClaims" in text:

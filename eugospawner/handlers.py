@@ -428,7 +428,7 @@ class PreflightHandler(BaseHandler):
         # A name that has no server yet would get a row in the hub's database by being looked at.
         spawner = user.spawners[server_name if server_name in user.orm_spawners else ""]
         words = options.from_form(fields_of(readable(self.request.body_arguments)))
-        verdict = await spawner.judge(words, asker=self.current_user, workspace=server_name)
+        verdict = await spawner.judge(words, handler=self, workspace=server_name)
         described = preflight.describe(verdict.decision, words=words, nearest=verdict.nearest)
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")

@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eugospawner import options
-from eugospawner.policy import admission, quota
+from eugospawner.policy import admission
+from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.policy.decisions import Denied
+from eugospawner.policy.standing import standings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
     from eugospawner.policy.accounts import Accounts, Actor
-    from eugospawner.policy.admission import Decision
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.catalog import Catalog
+    from eugospawner.policy.decisions import Decision
+    from eugospawner.policy.quota import Usage
     from eugospawner.policy.requests import WorkspaceRequest
+    from eugospawner.policy.standing import Standing
     from eugospawner.policy.volumes import Volumes
 
 
@@ -31,6 +36,7 @@ class Circumstances:
 
     catalog: Catalog
     accounts: Accounts
+    usage: Usage
     volumes: Volumes
     cluster: ClusterView
     now: datetime
@@ -42,9 +48,23 @@ class Circumstances:
             actor,
             self.catalog,
             self.accounts,
-            quota.NOTHING_USED,
+            self.usage,
             self.volumes,
             self.cluster,
+            self.now,
+        )
+
+    def standings(self, words: Mapping[str, object]) -> tuple[Standing, ...]:
+        """Return how it stands with the limits of the project and queue that *words* name."""
+        key, queue = words.get("project"), words.get("queue")
+        project = self.accounts.find(key if isinstance(key, str) else None)
+        known = self.catalog.queues.get(queue if isinstance(queue, str) else DEFAULT_QUEUE)
+        return standings(
+            self.accounts,
+            project or self.accounts.personal,
+            known or self.catalog.queues[DEFAULT_QUEUE],
+            self.catalog,
+            self.usage,
             self.now,
         )
 
@@ -68,9 +88,9 @@ def judge(
     """Return the verdict on JSON *words* under *circumstances*."""
     request = options.parse(words, owner=owner, workspace=workspace)
     if isinstance(request, tuple):
-        return Verdict(decision=admission.Denied(refusals=request), nearest=None)
+        return Verdict(decision=Denied(refusals=request), nearest=None)
     decision = circumstances.decide(request, actor)
-    if not isinstance(decision, admission.Denied):
+    if not isinstance(decision, Denied):
         return Verdict(decision=decision, nearest=None)
     nearest = admission.nearest(request, lambda other: circumstances.decide(other, actor))
     return Verdict(

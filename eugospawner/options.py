@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from eugospawner.policy import units
-from eugospawner.policy.admission import Refusal
 from eugospawner.policy.catalog import Kind
+from eugospawner.policy.decisions import Refusal
 from eugospawner.policy.errors import BadQuantity
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest

@@ -21,8 +21,8 @@ from eugospawner.policy import units
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eugospawner.policy.admission import Grant
     from eugospawner.policy.catalog import Storage
+    from eugospawner.policy.decisions import Grant
 
 
 def make_traits(

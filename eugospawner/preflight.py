@@ -12,14 +12,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from eugospawner import form
+from eugospawner.choices import size
 from eugospawner.policy import units
-from eugospawner.policy.admission import WHOLE_GPU, Admitted, Denied, Queued
 from eugospawner.policy.capacity import Fit
+from eugospawner.policy.case import MAX_SESSION, WINDOW
+from eugospawner.policy.catalog import WHOLE_PERCENT
+from eugospawner.policy.decisions import Admitted, Denied, Queued
+from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.limits import words_of
+from eugospawner.policy.quota import EXHAUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from eugospawner.policy.admission import Decision
+    from eugospawner.policy.decisions import Decision, Share
 
 #: Below the hub's prefix; user and server name follow (`handlers.PreflightHandler`).
 PATH: Final = "eugo/preflight"
@@ -95,9 +101,9 @@ def _facts(admitted: Admitted) -> Iterator[form.Fact]:
     if gpus is None:
         yield form.Fact(label="GPU", value="none")
     else:
-        share = "whole" if gpus.sm_percent == WHOLE_GPU else f"{gpus.sm_percent} % SM"
-        each = " each" if gpus.count > 1 else ""
-        gpu = f"{gpus.count} × {gpus.model.display_name}, {share}{each}"
+        share = "whole" if gpus.sm_percent == WHOLE_PERCENT else f"{gpus.sm_percent} % SM"
+        apiece = " each" if gpus.count > 1 else ""
+        gpu = f"{gpus.count} × {gpus.model.display_name}, {share}{apiece}"
         yield form.Fact(label="GPU", value=gpu)
         requested = units.gpu_percent(gpus.count, gpus.sm_percent)
         asked, charged = (
@@ -105,17 +111,38 @@ def _facts(admitted: Admitted) -> Iterator[form.Fact]:
         )
         both = charged if asked == charged else f"requested {asked}, charged {charged}"
         yield form.Fact(label="Effective GPUs", value=both)
+        yield form.Fact(label="Charge per hour", value=f"{charged} GPU hours")
     yield form.Fact(
         label="CPU and memory",
-        value=f"{units.format_cpu(grant.cpu_millicores)} CPU, {form.size(grant.memory_bytes)}",
+        value=f"{units.format_cpu(grant.cpu_millicores)} CPU, {size(grant.memory_bytes)}",
     )
-    limit = grant.profile.max_session
+    ends = local(admitted.ends_at, admitted.demand.zone)
     yield form.Fact(
         label="Ends",
-        value="when you stop it"
-        if limit is None
-        else f"when you stop it, at the latest {form.duration(limit)} after its start",
+        value=f"when you stop it, at the latest {ends}: {_BECAUSE[admitted.ends_because]}",
     )
+    for each in admitted.shares:
+        yield form.Fact(label=_of_limit(each), value=_of_share(each))
     if grant.mounts:
         paths = ", ".join(mount.mount_path for mount in grant.mounts)
         yield form.Fact(label="Volumes", value=f"your home, {paths}")
+
+
+_BECAUSE: Final[Mapping[str, str]] = {
+    MAX_SESSION: "the longest session of the profile",
+    WINDOW: "the window of the plan closes then",
+    EXHAUSTED: "no more of a quota is left",
+}
+
+
+def _of_limit(share: Share) -> str:
+    whose = form.WHOSE[share.limit.subject.kind]
+    model = f" ({share.limit.gpu_model})" if share.limit.gpu_model else ""
+    when = "At once" if share.period is None else f"This {share.limit.span}"
+    return f"{when}, {whose}{model}"
+
+
+def _of_share(share: Share) -> str:
+    limit = share.limit
+    takes = "takes" if share.period is None else "reserves up to"
+    return f"{takes} {words_of(share.takes, limit, up=True)}, leaves {words_of(share.left, limit)}"

@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING
 from eugospawner.store import NewSession
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from eugospawner.policy.admission import Admitted
+    from eugospawner.policy.decisions import Admitted
 
 
-def session_of(
-    admitted: Admitted, *, session: str, actor: str, pod_name: str, at: datetime
-) -> NewSession:
+def session_of(admitted: Admitted, *, session: str, actor: str, pod_name: str) -> NewSession:
     """
     Return the record of a session that begins.
 
     Args:
         session: Its identifier, which the Pod carries as a label.
         actor: Who asked for it.
-        at: When it was admitted, aware UTC.
     """
     grant, gpus = admitted.grant, admitted.grant.gpus
     return NewSession(
@@ -42,7 +37,7 @@ def session_of(
         cpu_millicores=grant.cpu_millicores,
         memory_bytes=grant.memory_bytes,
         pod_name=pod_name,
-        admitted_at=at,
-        ends_at=admitted.ends_at,
-        ends_because=admitted.ends_because,
+        admitted_at=admitted.demand.start,
+        group_key=grant.project.group.key if grant.project.group else None,
+        organization=grant.project.organization.key if grant.project.organization else None,
     )

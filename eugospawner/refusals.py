@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from eugospawner.diagnosis import Failure
     from eugospawner.manifests.gate import ManifestRefused
-    from eugospawner.policy.admission import Refusal
+    from eugospawner.policy.decisions import Refusal
 
 _SERVER_ERROR: Final = 500
 

@@ -18,7 +18,7 @@ from jupyterhub.utils import maybe_future
 from kubernetes_asyncio.client import ApiException
 from kubespawner.clients import shared_client
 
-from eugospawner import cluster, diagnosis, podspec, records, refusals
+from eugospawner import cluster, diagnosis, podspec, refusals
 from eugospawner.deciding import DecidingSpawner
 from eugospawner.manifests import allocation, claims, configured, gate, labels, storage
 from eugospawner.policy.errors import ClusterError, StoreError
@@ -26,7 +26,7 @@ from eugospawner.policy.errors import ClusterError, StoreError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
     from eugospawner.reflector import EventReflector, PodReflector
 
 #: A Kubernetes object as JSON gives it.
@@ -96,7 +96,7 @@ class EugoSpawner(DecidingSpawner):
 
     async def _create(self) -> None:
         """Record the session and create its Pod, after everything the Pod refers to."""
-        await self._open_session()
+        await self.reserve()
         pod, declared = await self.get_pod_manifest(), configured.of(self)
         if self.modify_pod_hook:
             pod = await maybe_future(self.modify_pod_hook(self, pod))
@@ -107,19 +107,6 @@ class EugoSpawner(DecidingSpawner):
         self.desk.watches.pods.put(created)
         if self.after_pod_created_hook:
             await maybe_future(self.after_pod_created_hook(self, created))
-
-    async def _open_session(self) -> None:
-        if self._admitted is not None:
-            store = await self.desk.store()
-            await store.sessions.open(
-                records.session_of(
-                    self._admitted,
-                    session=self._session_id,
-                    actor=self._actor().name,
-                    pod_name=self.pod_name,
-                    at=self.now(),
-                )
-            )
 
     async def _prepare(self) -> None:
         """Make sure that everything the Pod refers to exists."""
@@ -193,8 +180,9 @@ class EugoSpawner(DecidingSpawner):
                     self._pod_key, lambda: watches.claims.allocated_to(pod)
                 )
             percent = allocation.consumed_percent(claim, gpus)
-        store = await self.desk.store()
-        await store.sessions.bind(session, granted_percent=percent, at=self.now())
+        store, at = await self.desk.store(), self.now()
+        demand = await self.desk.demand_of(session, self._slug, percent=percent, now=at)
+        await store.sessions.bind(session, granted_percent=percent, at=at, demand=demand)
 
     async def get_url(self) -> str:
         """

@@ -11,16 +11,12 @@ import os
 import shutil
 from pathlib import Path
 
-from eugospawner import store
-
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  # the hub's
 load_subconfig("jupyterhub_config.py", path=str(Path(__file__).parents[1]))  # type: ignore[name-defined]  # noqa: F821
 
 settings = json.loads(Path(os.environ["EUGO_DEMO_SETTINGS"]).read_text("utf-8"))
 folder = Path(settings["folder"])
 secrets = settings["secrets"]
-
-store.upgrade(os.environ["EUGO_DATABASE_URL"])  # as `--upgrade-db` does for the hub's own tables
 
 c.JupyterHub.bind_url = settings["url"]
 c.JupyterHub.hub_bind_url = f"http://{settings['hub_address']}:{settings['hub_port']}"

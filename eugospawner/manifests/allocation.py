@@ -20,8 +20,8 @@ from eugospawner.policy.catalog import Strategy
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from eugospawner.policy.admission import Gpus
     from eugospawner.policy.catalog import GpuModel
+    from eugospawner.policy.decisions import Gpus
 
 #: A Kubernetes object as JSON gives it.
 Json = Any

@@ -16,7 +16,7 @@ from eugospawner.policy.catalog import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eugospawner.policy.admission import Grant
+    from eugospawner.policy.decisions import Grant
 
 #: A first start of VS Code unpacks and compiles; the proxy's own 5 s would be too short.
 _START_SECONDS: Final = 60

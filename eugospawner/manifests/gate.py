@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from eugospawner.manifests.configured import Configured
     from eugospawner.manifests.shapes import Rule
-    from eugospawner.policy.admission import Grant
+    from eugospawner.policy.decisions import Grant
 
 #: A value as JSON gives it.
 Json = Any

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from eugospawner.policy import units
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Gpus, Grant
+    from eugospawner.policy.decisions import Gpus, Grant
 
 PREFIX: Final = "eugo.dev"
 USER: Final = f"{PREFIX}/user"

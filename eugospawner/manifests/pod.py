@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from eugospawner.manifests import claims, storage
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Grant
+    from eugospawner.policy.decisions import Grant
 
 HOME_VOLUME: Final = "home"
 #: Init container that runs before the workspace.

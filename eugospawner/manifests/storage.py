@@ -15,7 +15,7 @@ from eugospawner.policy import units
 from eugospawner.policy.volumes import Volume
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Mount
+    from eugospawner.policy.decisions import Mount
 
 
 def make_volume_claim(

@@ -1,13 +1,22 @@
 """
-Accounts: who asks, and which projects they may start workspaces in.
+Accounts: organizations, groups, projects and people, and who may start where.
 
-Every person has a personal project, which exists from the first moment and needs no record.
-Group-owned projects, organizations and roles join with the entitlements. Source: design §4.
+Every person has a personal project, which exists from the first moment and needs no record; a
+group-owned project belongs to a group of people. What a project may use is its plan's business.
+`Directory` is all of it as frozen values; `Accounts` is what one owner has, which is what
+admission is given. Source: design §4; F5, F11, F35, F38, F65, F103.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eugospawner.policy.plans import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +27,37 @@ class Actor:
     is_admin: bool = False
 
 
+class OrganizationRole(StrEnum):
+    """What somebody is in their organization."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+    OWNER = "owner"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Project:
+class Organization:
     """
-    Owner of workspaces and volumes.
+    A tenant: who pays.
 
     Attributes:
-        key: Unique, and fit for a Kubernetes label.
-        may_run_as_root: Whether root shells are enabled (F38).
+        suspended_because: Why nothing may start, as the end of a sentence; empty: it is active.
+        contact: Whom to ask about that: a name, an address or a page; empty: nobody is named.
+        subscription: The billing contract's reference; empty: none (F11).
+        payment_method: The payment method's reference; never its number.
     """
+
+    key: str
+    display_name: str
+    suspended_because: str = ""
+    contact: str = ""
+    subscription: str = ""
+    payment_method: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """People who own projects together; *may_run_as_root* is one half of what a root shell needs."""
 
     key: str
     display_name: str
@@ -34,9 +65,59 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
-    """The projects in which one owner may start workspaces; the personal one comes first."""
+class Project:
+    """
+    Owner of workspaces and volumes.
 
+    Attributes:
+        key: Unique, and fit for a Kubernetes label.
+        plan: What it is entitled to; the catalog's defaults where none is bound.
+        organization: `None`: it belongs to no organization.
+        group: The owning group; `None`: a personal project.
+        managers: Names of those who may bind a plan to it.
+        allows_root: Whether root containers are enabled on the project itself.
+    """
+
+    key: str
+    display_name: str
+    plan: Plan
+    organization: Organization | None = None
+    group: Group | None = None
+    managers: frozenset[str] = frozenset()
+    allows_root: bool = False
+
+    @property
+    def may_run_as_root(self) -> bool:
+        """Whether root shells are allowed: by the project, and by the group that owns it (F38)."""
+        return self.allows_root and (self.group is None or self.group.may_run_as_root)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """
+    Somebody who signs in.
+
+    Attributes:
+        groups: Keys of the groups they are in.
+        suspended_because: Why they may start nothing, as the end of a sentence; empty: they may.
+        plan: Key of the plan of their personal project; empty: the catalog's defaults.
+        allows_root: Whether root containers are enabled on their personal project.
+    """
+
+    name: str
+    organization: str = ""
+    role: OrganizationRole = OrganizationRole.MEMBER
+    groups: frozenset[str] = frozenset()
+    suspended_because: str = ""
+    plan: str = ""
+    allows_root: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """What one owner has: who they are, and their projects, the personal one first."""
+
+    person: Person
     projects: tuple[Project, ...]
 
     @property
@@ -51,8 +132,43 @@ class Accounts:
         return next((project for project in self.projects if project.key == key), None)
 
 
-def personal_accounts(owner_slug: str) -> Accounts:
-    """Return what somebody has who belongs to no group: the personal project alone."""
-    return Accounts(
-        projects=(Project(key=f"personal-{owner_slug}", display_name="Personal project"),)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """
+    All accounts, by key; people who are not in it are members of nothing.
+
+    Attributes:
+        projects: Group-owned ones; personal projects follow from people.
+        plans: By key.
+        default_plan: What a project without a plan has.
+    """
+
+    organizations: Mapping[str, Organization]
+    groups: Mapping[str, Group]
+    people: Mapping[str, Person]
+    projects: Mapping[str, Project]
+    plans: Mapping[str, Plan]
+    default_plan: Plan
+
+    def accounts_of(self, name: str, slug: str) -> Accounts:
+        """
+        Return what the person *name* has.
+
+        Args:
+            slug: The name, fit for a Kubernetes label; keys of personal projects are made of it.
+        """
+        person = self.people.get(name) or Person(name=name)
+        personal = Project(
+            key=f"personal-{slug}",
+            display_name="Personal project",
+            plan=self.plans[person.plan] if person.plan else self.default_plan,
+            organization=self.organizations.get(person.organization),
+            managers=frozenset({name}),
+            allows_root=person.allows_root,
+        )
+        owned = (
+            project
+            for project in self.projects.values()
+            if project.group is not None and project.group.key in person.groups
+        )
+        return Accounts(person=person, projects=(personal, *owned))

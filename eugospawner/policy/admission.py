@@ -6,178 +6,78 @@ line and diagnosis call it with the same values, so they can never disagree; not
 Kubernetes that it did not admit in this very start (promise 1). The rules run in the order of
 design §5: the first refusal is the message, all refusals together are what the form shows.
 
-An answer is a value. `Admitted` carries the grant, everything resolved, from which the manifests
-are made; `Queued` is the same grant while its devices are taken; `Denied` carries for each
-refusal the machine reason, a sentence, who can change it, and the change of the request that
-would remove it. Applying all changes gives the nearest request that is admitted.
+What is admitted carries its deadline, the earliest of the longest session, the close of the
+plan's window and the quota's last millisecond (promise 3). Usage is what was last read: the store
+decides anew about the amounts, by the same `quota.fit`, in the transaction that reserves them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
-from eugospawner.policy import units
-from eugospawner.policy import volumes as volume_rules
+from eugospawner.policy import entitlement_rules, request_rules
 from eugospawner.policy.capacity import Fit
-from eugospawner.policy.catalog import (
-    DEFAULT_QUEUE,
-    WHOLE_PERCENT,
-    Kind,
-    Strategy,
-    sizes_words,
+from eugospawner.policy.case import resolve
+from eugospawner.policy.catalog import Strategy
+from eugospawner.policy.decisions import (
+    Admitted,
+    Decision,
+    Denied,
+    Grant,
+    Mount,
+    Queued,
+    Refusal,
+    Share,
 )
-from eugospawner.policy.reasons import RULES, Reason, Who
+from eugospawner.policy.errors import PolicyError
+from eugospawner.policy.quota import (
+    Exceeds,
+    Span,
+    counts,
+    fit,
+    milliseconds,
+    period_at,
+)
+from eugospawner.policy.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from eugospawner.policy.accounts import Accounts, Actor, Project
+    from eugospawner.policy.accounts import Accounts, Actor
     from eugospawner.policy.capacity import ClusterView
-    from eugospawner.policy.catalog import (
-        Catalog,
-        Flavor,
-        GpuModel,
-        Image,
-        Limits,
-        MigSize,
-        Profile,
-        Queue,
-    )
-    from eugospawner.policy.quota import Usage
+    from eugospawner.policy.case import Case
+    from eugospawner.policy.catalog import Catalog, Image
+    from eugospawner.policy.decisions import Gpus
+    from eugospawner.policy.quota import Demand, Usage
     from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
     from eugospawner.policy.volumes import Volumes
 
-#: SM percent of a whole GPU, as the form knows it.
-WHOLE_GPU = WHOLE_PERCENT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """
-    One reason why a request is refused.
-
-    Attributes:
-        word: The word of the request that is at fault; the form puts the sentence beside it.
-        sentence: What is wrong and what to do, for the person who asked.
-        change: Words and values that would remove the refusal; empty: no change helps.
-    """
-
-    reason: Reason
-    word: str
-    sentence: str
-    change: Mapping[str, object] = field(default_factory=dict[str, object])
-
-    @property
-    def status(self) -> int:
-        """HTTP status of the answer."""
-        return RULES[self.reason].status
-
-    @property
-    def who(self) -> Who:
-        """Who can change it."""
-        return RULES[self.reason].who
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gpus:
-    """Admitted GPUs: *count* devices of *model* with *sm_percent* of each."""
-
-    model: GpuModel
-    count: int
-    sm_percent: int
-
-    @property
-    def percent(self) -> int:
-        """What is charged per unit of time, in GPU percent: the effective GPUs of design §6."""
-        return units.gpu_percent(self.count, self.model.charged_percent(self.sm_percent))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
-    """
-    An admitted extra volume.
-
-    Attributes:
-        claim_name: Its PersistentVolumeClaim; `None`: the volume is new and gets one.
-    """
-
-    key: str
-    mount_path: str
-    claim_name: str | None
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
-    """What a workspace gets, everything resolved. CPU in millicores, memory in bytes."""
-
-    owner: str
-    workspace: str
-    project: Project
-    profile: Profile
-    flavor: Flavor
-    kind: Kind
-    image: Image
-    queue: Queue
-    gpus: Gpus | None
-    cpu_millicores: int
-    memory_bytes: int
-    mounts: tuple[Mount, ...]
-    root_shell: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
-    """
-    The request may start.
-
-    Attributes:
-        ends_at: Deadline of the session, aware UTC; `None`: nothing ends it but idleness.
-        ends_because: What the deadline comes from: `max-session`; `None` with no deadline.
-        charge_percent: What is charged per unit of time, in GPU percent.
-        fit: Capacity as last seen; advisory.
-    """
-
-    grant: Grant
-    ends_at: datetime | None
-    ends_because: str | None
-    charge_percent: int
-    fit: Fit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
-    """The request is admitted, but its devices are taken now: the scheduler makes it wait."""
-
-    admitted: Admitted
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
-    """The request may not start; *refusals* is never empty and stands in admission order."""
-
-    refusals: tuple[Refusal, ...]
-
-    @property
-    def first(self) -> Refusal:
-        """The refusal that is the message."""
-        return self.refusals[0]
-
-    def amend(self, request: WorkspaceRequest) -> WorkspaceRequest | None:
-        """Return *request* with every change applied, or `None` if some refusal has none."""
-        if not all(refusal.change for refusal in self.refusals):
-            return None
-        # Refusals that come first decide: a model that is absent outweighs its count.
-        changes: dict[str, object] = {}
-        for refusal in reversed(self.refusals):
-            changes |= refusal.change
-        return replace(request, **changes)  # type: ignore[arg-type]
-
-
-Decision: TypeAlias = Admitted | Queued | Denied
+#: Who asks and where; asked even if the profile does not exist.
+_ACCESS: Final = (
+    entitlement_rules.account,
+    entitlement_rules.organization,
+    entitlement_rules.permission,
+    entitlement_rules.project,
+    entitlement_rules.queue,
+)
+#: Design §5, from the profile on.
+_RULES: Final = (
+    request_rules.offered,
+    entitlement_rules.profile_in_plan,
+    request_rules.image,
+    entitlement_rules.image_in_plan,
+    entitlement_rules.root,
+    request_rules.gpu_model,
+    entitlement_rules.model_in_plan,
+    request_rules.gpu_amounts,
+    request_rules.compute,
+    entitlement_rules.within_plan,
+    request_rules.storage,
+    entitlement_rules.volumes_within_plan,
+    entitlement_rules.left,
+    request_rules.presence,
+)
 
 
 def decide(
@@ -195,48 +95,31 @@ def decide(
 
     Args:
         actor: Who asks; permissions are judged for them, entitlements for the owner.
-        accounts: The owner's projects.
-        usage: What counts against the owner's limits; no limit exists without a plan yet.
+        accounts: Who the owner is, and their projects.
+        usage: What counts against the limits of everybody on whose account it would run.
         volumes: The owner's extra volumes.
         cluster: Advisory view of devices.
         now: Aware UTC; deadlines are counted from it.
 
     Source: design §5.
     """
-    del actor, usage  # no permission and no limit exists yet; the signature is final
-    project = accounts.find(request.project)
-    queue = catalog.queues.get(request.queue or DEFAULT_QUEUE)
-    profile = catalog.profiles.get(request.profile or catalog.default_profile)
-    if profile is None:
+    case = resolve(request, actor, catalog, accounts, usage, volumes, cluster, now)
+    refusals = [refusal for rule in _ACCESS for refusal in rule(case)]
+    if request.profile is not None and request.profile not in catalog.profiles:
         # Whatever else was asked cannot be judged without a profile.
-        return Denied(
-            refusals=(
-                *_access(request, project, queue),
-                Refusal(
-                    reason=Reason.PROFILE_UNKNOWN,
-                    word="profile",
-                    sentence=f"There is no profile {request.profile!r}. "
-                    f"Choose one of: {', '.join(catalog.profiles)}.",
-                    change={"profile": catalog.default_profile},
-                ),
-            )
-        )
-    case = _Case(
-        request=request,
-        catalog=catalog,
-        project=project or accounts.personal,
-        profile=profile,
-        flavor=catalog.flavors[_flavor_key(request, profile)],
-        volumes=volumes,
-        cluster=cluster,
+        return Denied(refusals=(*refusals, _unknown_profile(case)))
+    refusals += [refusal for rule in _RULES for refusal in rule(case)]
+    return Denied(refusals=tuple(refusals)) if refusals else _admit(case)
+
+
+def _unknown_profile(case: Case) -> Refusal:
+    return Refusal(
+        reason=Reason.PROFILE_UNKNOWN,
+        word="profile",
+        sentence=f"There is no profile {case.request.profile!r}. "
+        f"Choose one of: {', '.join(case.catalog.profiles)}.",
+        change={"profile": case.catalog.default_profile},
     )
-    refusals = (
-        *_access(request, project, queue),
-        *(refusal for rule in _RULES for refusal in rule(case)),
-    )
-    if refusals:
-        return Denied(refusals=refusals)
-    return _admit(case, queue or catalog.queues[DEFAULT_QUEUE], now)
 
 
 def nearest(
@@ -270,432 +153,13 @@ def nearest(
 _MOST_AMENDMENTS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
-    """A request with its profile and flavor resolved, as the rules see it."""
-
-    request: WorkspaceRequest
-    catalog: Catalog
-    project: Project
-    profile: Profile
-    flavor: Flavor
-    volumes: Volumes
-    cluster: ClusterView
-
-    @property
-    def limits(self) -> Limits:
-        return self.catalog.limits
-
-    @property
-    def gpu_count(self) -> int:
-        if self.request.gpu_count is not None:
-            return self.request.gpu_count
-        return self.flavor.gpu.count if self.flavor.gpu else 0
-
-    @property
-    def model_key(self) -> str | None:
-        if self.request.gpu_model is not None:
-            return self.request.gpu_model
-        return self.flavor.gpu.model if self.flavor.gpu else None
-
-    @property
-    def model(self) -> GpuModel | None:
-        """The model, if GPUs are wanted and the catalog has it."""
-        wanted = self.gpu_count > 0 and self.model_key is not None
-        return self.catalog.gpu_models.get(self.model_key or "") if wanted else None
-
-    @property
-    def sm_percent(self) -> int:
-        if self.request.sm_percent is not None:
-            return self.request.sm_percent
-        return WHOLE_GPU if self.model is None else self.model.most_percent
-
-    @property
-    def kind(self) -> Kind:
-        asked = self.request.kind
-        return asked if asked is not None and asked in self.profile.kinds else self.profile.kinds[0]
-
-    @property
-    def cpu_millicores(self) -> int:
-        asked = self.request.cpu_millicores
-        return self.flavor.cpu_millicores if asked is None else asked
-
-    @property
-    def memory_bytes(self) -> int:
-        asked = self.request.memory_bytes
-        return self.flavor.memory_bytes if asked is None else asked
-
-
-def _flavor_key(request: WorkspaceRequest, profile: Profile) -> str:
-    return request.flavor if request.flavor in profile.flavors else profile.flavors[0]
-
-
-def _access(
-    request: WorkspaceRequest, project: Project | None, queue: Queue | None
-) -> Iterator[Refusal]:
-    if project is None:
-        yield Refusal(
-            reason=Reason.PROJECT_UNKNOWN,
-            word="project",
-            sentence=f"You are not a member of a project {request.project!r}. "
-            "Start in your personal project, or ask a project manager to add you.",
-            change={"project": None},
-        )
-    if queue is None:
-        yield Refusal(
-            reason=Reason.QUEUE_UNKNOWN,
-            word="queue",
-            sentence=f"The project has no queue {request.queue!r}. "
-            "The default queue is always available.",
-            change={"queue": None},
-        )
-
-
-def _offered(case: _Case) -> Iterator[Refusal]:
-    request, profile = case.request, case.profile
-    if request.flavor is not None and request.flavor not in profile.flavors:
-        yield Refusal(
-            reason=Reason.FLAVOR_NOT_IN_PROFILE,
-            word="flavor",
-            sentence=f"The profile {profile.key} does not offer the flavor {request.flavor!r}. "
-            f"It offers: {', '.join(profile.flavors)}.",
-            change={"flavor": None},
-        )
-    if request.kind is not None and request.kind not in profile.kinds:
-        yield Refusal(
-            reason=Reason.KIND_NOT_IN_PROFILE,
-            word="kind",
-            sentence=f"The profile {profile.key} does not offer {request.kind}. "
-            f"It offers: {', '.join(profile.kinds)}.",
-            change={"kind": None},
-        )
-    if case.kind in case.catalog.unavailable_kinds:
-        yield Refusal(
-            reason=Reason.KIND_UNAVAILABLE,
-            word="kind",
-            sentence=case.catalog.unavailable_kinds[case.kind],
-            change=_elsewhere(case),
-        )
-
-
-def _image(case: _Case) -> Iterator[Refusal]:
-    reference = case.request.image
-    runners = case.catalog.runners(case.profile, case.kind)
-    usable = [image for image in runners if not image.unavailable]
-    if reference is None:
-        if runners and not usable:
-            yield _image_unavailable(runners[0], _elsewhere(case))
-        return
-    image = case.catalog.image_of(case.profile, reference)
-    if image is None:
-        yield Refusal(
-            reason=Reason.IMAGE_NOT_ALLOWED,
-            word="image",
-            sentence=f"image not in allowlist: {_shown(reference)}. Choose an image that the profile "
-            f"{case.profile.key} offers, or ask an admin to add this one.",
-            change={"image": None},
-        )
-    elif case.kind not in image.kinds:
-        yield Refusal(
-            reason=Reason.IMAGE_WITHOUT_KIND,
-            word="kind",
-            sentence=f"The image {reference} cannot run {case.kind}. "
-            f"It runs: {', '.join(sorted(image.kinds))}.",
-            change={"image": None},
-        )
-    elif image.unavailable:
-        yield _image_unavailable(image, {"image": None} if usable else _elsewhere(case))
-
-
-def _image_unavailable(image: Image, change: dict[str, object]) -> Refusal:
-    return Refusal(
-        reason=Reason.IMAGE_UNAVAILABLE, word="image", sentence=image.unavailable, change=change
-    )
-
-
-def _elsewhere(case: _Case) -> dict[str, object]:
-    """Return another editor of the profile, or else another profile; empty: nothing works."""
-    catalog = case.catalog
-    for kind in case.profile.kinds:
-        if not catalog.obstacle(case.profile, kind):
-            return {"kind": kind, "image": None}
-    works = [
-        each for each in catalog.profiles.values() if not catalog.obstacle(each, each.kinds[0])
-    ]
-    if not works:
-        return {}
-    # The first with the same flavor, else the first of all.
-    profile = min(works, key=lambda each: case.flavor.key not in each.flavors)
-    return {
-        "profile": profile.key,
-        "flavor": case.flavor.key if case.flavor.key in profile.flavors else None,
-        "kind": None,
-        "image": None,
-    }
-
-
-def _root(case: _Case) -> Iterator[Refusal]:
-    if case.request.root_shell and not case.project.may_run_as_root:
-        yield Refusal(
-            reason=Reason.ROOT_NOT_ALLOWED,
-            word="root_shell",
-            sentence="A root shell is not enabled here. "
-            "Ask an admin to enable root containers on the project and the owning group.",
-            change={"root_shell": False},
-        )
-
-
-def _gpu_model(case: _Case) -> Iterator[Refusal]:
-    known = ", ".join(case.catalog.gpu_models)
-    asked = case.request.gpu_model
-    if asked is not None and asked not in case.catalog.gpu_models:
-        yield Refusal(
-            reason=Reason.GPU_MODEL_UNKNOWN,
-            word="gpu_model",
-            sentence=f"There is no GPU model {asked!r}. Choose one of: {known}.",
-            change={"gpu_model": None, "gpu_count": None},
-        )
-    elif asked is not None and case.request.gpu_count is None and case.flavor.gpu is None:
-        # Else the model would be passed over in silence, and the workspace have no GPU.
-        yield Refusal(
-            reason=Reason.GPU_COUNT_MISSING,
-            word="gpu_count",
-            sentence=f"Say how many {asked} you want: the flavor {case.flavor.key} has no GPU of "
-            "its own. Write 1, or choose no GPU model.",
-            change={"gpu_count": 1},
-        )
-    elif case.gpu_count > 0 and case.model_key is None:
-        yield Refusal(
-            reason=Reason.GPU_MODEL_MISSING,
-            word="gpu_model",
-            sentence=f"Say which GPU model you want: {known}.",
-            change={"gpu_count": None},
-        )
-
-
-def _gpu_amounts(case: _Case) -> Iterator[Refusal]:
-    most = case.limits.max_gpu_count
-    if not 0 <= case.gpu_count <= most:
-        yield Refusal(
-            reason=Reason.GPU_COUNT_OUT_OF_BOUNDS,
-            word="gpu_count",
-            sentence=f"{case.gpu_count} GPUs were requested; a workspace may have 0 to {most}.",
-            change={"gpu_count": min(max(case.gpu_count, 0), most)},
-        )
-    yield from _sm_percent(case)
-
-
-def _sm_percent(case: _Case) -> Iterator[Refusal]:
-    model, percent = case.model, case.sm_percent
-    change: dict[str, object] = {
-        "sm_percent": min(max(percent, 1), WHOLE_GPU)
-        if model is None
-        else model.nearest_percent(percent)
-    }
-    if not 1 <= percent <= WHOLE_GPU:
-        yield Refusal(
-            reason=Reason.SM_PERCENT_OUT_OF_BOUNDS,
-            word="sm_percent",
-            sentence=f"An SM percentage of {percent} was requested; "
-            "it is a whole number from 1 to 100, and 100 is a full GPU.",
-            change=change,
-        )
-    elif model is None or model.offers(percent):
-        return
-    elif model.strategy is Strategy.MIG:
-        yield Refusal(
-            reason=Reason.SM_PERCENT_NOT_A_SIZE,
-            word="sm_percent",
-            sentence=f"{model.display_name} is cut to fixed sizes, and {percent} % SM is none of "
-            f"them. Choose one of: {sizes_words(model.mig_sizes)}.",
-            change=change,
-        )
-    else:
-        yield Refusal(
-            reason=Reason.SM_PERCENT_NOT_DIVISIBLE,
-            word="sm_percent",
-            sentence=f"{model.display_name} is handed out whole only. "
-            "Use 100 % SM, or a model that can be shared.",
-            change=change,
-        )
-
-
-def _compute(case: _Case) -> Iterator[Refusal]:
-    limits = case.limits
-    if not limits.min_cpu_millicores <= case.cpu_millicores <= limits.max_cpu_millicores:
-        least, most = limits.min_cpu_millicores, limits.max_cpu_millicores
-        yield Refusal(
-            reason=Reason.CPU_OUT_OF_BOUNDS,
-            word="cpu",
-            sentence=f"{units.format_cpu(case.cpu_millicores)} CPU was requested; "
-            f"a workspace may have {units.format_cpu(least)} to {units.format_cpu(most)}.",
-            change={"cpu_millicores": min(max(case.cpu_millicores, least), most)},
-        )
-    if not limits.min_memory_bytes <= case.memory_bytes <= limits.max_memory_bytes:
-        least, most = limits.min_memory_bytes, limits.max_memory_bytes
-        yield Refusal(
-            reason=Reason.MEMORY_OUT_OF_BOUNDS,
-            word="memory",
-            sentence=f"{units.format_memory(case.memory_bytes)} memory was requested; "
-            f"a workspace may have {units.format_memory(least)} to {units.format_memory(most)}.",
-            change={"memory_bytes": min(max(case.memory_bytes, least), most)},
-        )
-
-
-def _storage(case: _Case) -> Iterator[Refusal]:
-    asked = case.request.volumes
-    most = case.limits.max_volumes
-    home = case.catalog.storage.home_path
-    if len(asked) > most:
-        yield Refusal(
-            reason=Reason.TOO_MANY_VOLUMES,
-            word="volumes",
-            sentence=f"{len(asked)} volumes were requested; a workspace may mount {most}.",
-            change={"volumes": _acceptable(asked[:most], home)},
-        )
-        return  # the list is not worth reading
-    # The nearest request drops the volume: guessing another path would surprise.
-    change = {"volumes": _acceptable(asked, home)}
-    for index, volume in enumerate(asked):
-        before = asked[:index]
-        if not volume_rules.is_key(volume.claim):
-            yield Refusal(
-                reason=Reason.VOLUME_NAME,
-                word="volumes",
-                sentence=f"{volume.claim!r} cannot name a volume: use up to 40 lower-case "
-                "letters, digits and hyphens, beginning and ending with a letter or digit.",
-                change=change,
-            )
-        if any(volume.claim == other.claim for other in before):
-            yield Refusal(
-                reason=Reason.VOLUME_DUPLICATE,
-                word="volumes",
-                sentence=f"The volume {volume.claim!r} is mounted twice. Mount it once.",
-                change=change,
-            )
-        problem = volume_rules.problem_of_path(volume.mount_path, home)
-        if problem is not None:
-            yield Refusal(
-                reason=Reason.MOUNT_PATH_UNSAFE,
-                word="volumes",
-                sentence=f"The mount path {volume.mount_path!r} {problem}.",
-                change=change,
-            )
-        elif any(volume_rules.overlap(volume.mount_path, other.mount_path) for other in before):
-            yield Refusal(
-                reason=Reason.MOUNT_PATH_DUPLICATE,
-                word="volumes",
-                sentence=f"The mount path {volume.mount_path!r} is used twice, or lies in "
-                "another one. Give each volume a path of its own.",
-                change=change,
-            )
-
-
-def _shown(text: str) -> str:
-    """Return foreign *text* as it is, unless a sentence could be forged with it."""
-    return text if text.isprintable() else repr(text)
-
-
-def _acceptable(asked: tuple[VolumeRequest, ...], home: str) -> tuple[VolumeRequest, ...]:
-    kept: list[VolumeRequest] = []
-    for volume in asked:
-        fine = volume_rules.is_key(volume.claim) and not volume_rules.problem_of_path(
-            volume.mount_path, home
-        )
-        clash = any(
-            volume.claim == other.claim or volume_rules.overlap(volume.mount_path, other.mount_path)
-            for other in kept
-        )
-        if fine and not clash:
-            kept.append(volume)
-    return tuple(kept)
-
-
-def _presence(case: _Case) -> Iterator[Refusal]:
-    """Refuse what the cluster can never give; what it cannot give now merely waits."""
-    model = case.model
-    if model is None:
-        return
-    if not _is_present(case.cluster, model):
-        yield Refusal(
-            reason=Reason.GPU_MODEL_ABSENT,
-            word="gpu_model",
-            sentence=f"The cluster has no {model.display_name} at present. "
-            "Choose another model, or ask an admin when it comes back.",
-            change=_without_gpus(case),
-        )
-        return
-    if model.strategy is Strategy.MIG:
-        size = model.size_of(case.sm_percent)
-        if size is None:
-            return  # told already, and how many there are of it means nothing
-        if not case.cluster.has_size(model.key, size.sm_percent):
-            yield _size_absent(case.cluster, model, size)
-            return
-    most = case.cluster.most_on_a_node(model.key, case.sm_percent)
-    share = f" at {case.sm_percent} % SM" if model.strategy is Strategy.MIG else ""
-    if most is not None and most < case.gpu_count <= case.limits.max_gpu_count:
-        yield Refusal(
-            reason=Reason.GPU_COUNT_ABSENT,
-            word="gpu_count",
-            sentence=f"{case.gpu_count} × {model.display_name}{share} were requested; "
-            f"no node has more than {most}.",
-            change={"gpu_count": most},
-        )
-
-
-def _size_absent(cluster: ClusterView, model: GpuModel, size: MigSize) -> Refusal:
-    """Refuse a size to which nobody has cut a GPU; the next larger one, or the largest, would do."""
-    present = [each for each in model.mig_sizes if cluster.has_size(model.key, each.sm_percent)]
-    larger = [each for each in present if each.sm_percent > size.sm_percent]
-    return Refusal(
-        reason=Reason.GPU_SIZE_ABSENT,
-        word="sm_percent",
-        sentence=f"No {model.display_name} of the cluster can be cut to {size.sm_percent} % SM "
-        f"({size.profile}) at present. Choose one of: {sizes_words(present)}; "
-        "or ask an admin to offer this size.",
-        change={"sm_percent": (larger or present[-1:])[0].sm_percent},
-    )
-
-
-def _is_present(cluster: ClusterView, model: GpuModel) -> bool:
-    """Whether the cluster has this model in any way that a request could ask for."""
-    if model.strategy is not Strategy.MIG:
-        return cluster.has(model.key)
-    return any(cluster.has_size(model.key, size.sm_percent) for size in model.mig_sizes)
-
-
-def _without_gpus(case: _Case) -> dict[str, object]:
-    """Return one GPU of a model that the cluster has at the share that was asked, or none."""
-    asked = case.request.sm_percent
-    for key, model in case.catalog.gpu_models.items():
-        percent = model.most_percent if asked is None else min(max(asked, 1), WHOLE_GPU)
-        if model.offers(percent) and case.cluster.most_on_a_node(key, percent) != 0:
-            return {"gpu_model": key, "gpu_count": 1}
-    return {"gpu_model": None, "gpu_count": 0}
-
-
-#: Design §5, from the profile on; what stands before it is `_access`.
-_RULES: tuple[Callable[[_Case], Iterator[Refusal]], ...] = (
-    _offered,
-    _image,
-    _root,
-    _gpu_model,
-    _gpu_amounts,
-    _compute,
-    _storage,
-    _presence,
-)
-
-
-def _admit(case: _Case, queue: Queue, now: datetime) -> Admitted | Queued:
-    gpus = (
-        Gpus(model=case.model, count=case.gpu_count, sm_percent=case.sm_percent)
-        if case.model is not None
-        else None
-    )
-    max_session = case.profile.max_session
-    fit = case.cluster.fit(gpus.model.key, gpus.count, gpus.sm_percent) if gpus else Fit.NOW
+def _admit(case: Case) -> Admitted | Queued:
+    gpus, demand = case.gpus, case.demand(case.gpus)
+    fitted = fit(demand, case.usage)
+    if isinstance(fitted, Exceeds):  # the rules have refused it
+        message = "a demand that exceeds its limits was not refused"
+        raise PolicyError(message)
+    capacity = case.cluster.fit(gpus.model.key, gpus.count, gpus.sm_percent) if gpus else Fit.NOW
     admitted = Admitted(
         grant=Grant(
             owner=case.request.owner,
@@ -705,25 +169,42 @@ def _admit(case: _Case, queue: Queue, now: datetime) -> Admitted | Queued:
             flavor=case.flavor,
             kind=case.kind,
             image=_granted_image(case),
-            queue=queue,
+            queue=case.queue,
             gpus=gpus,
             cpu_millicores=case.cpu_millicores,
             memory_bytes=case.memory_bytes,
             mounts=tuple(_mount(case, volume) for volume in case.request.volumes),
             root_shell=case.request.root_shell,
         ),
-        ends_at=None if max_session is None else now + max_session,
-        ends_because=None if max_session is None else "max-session",
+        ends_at=fitted.ends_at,
+        ends_because=fitted.because,
         charge_percent=gpus.percent if gpus else 0,
-        fit=fit,
+        fit=capacity,
+        demand=demand,
+        shares=tuple(_shares(demand, case.usage, fitted.ends_at)),
     )
-    if gpus is not None and fit is Fit.WAITS:
+    if gpus is not None and capacity is Fit.WAITS:
         return Queued(
             admitted=admitted,
             sentence=f"Every {_wanted(gpus)} is taken. "
             "The workspace waits and starts by itself as soon as one is released.",
         )
     return admitted
+
+
+def _shares(demand: Demand, usage: Usage, ends_at: datetime) -> Iterator[Share]:
+    for limit in demand.limits:
+        if not counts(limit, demand):
+            continue
+        rate = demand.rates.of(limit.resource)
+        if limit.span is Span.AT_ONCE:
+            yield Share(limit=limit, used=usage.against(limit, ""), takes=rate, period=None)
+            continue
+        period = period_at(limit.span, demand.zone, demand.start)
+        lasts = milliseconds(min(ends_at, period.end)) - milliseconds(demand.start)
+        yield Share(
+            limit=limit, used=usage.against(limit, period.key), takes=rate * lasts, period=period
+        )
 
 
 def _wanted(gpus: Gpus) -> str:
@@ -740,16 +221,15 @@ def _wanted(gpus: Gpus) -> str:
             assert_never(model.strategy)
 
 
-def _granted_image(case: _Case) -> Image:
+def _granted_image(case: Case) -> Image:
     if case.request.image is not None:
         image = case.catalog.image_of(case.profile, case.request.image)
         if image is not None:
             return image
-    runners = case.catalog.runners(case.profile, case.kind)
-    return next(image for image in runners if not image.unavailable)
+    return case.usable_images[0]
 
 
-def _mount(case: _Case, asked: VolumeRequest) -> Mount:
+def _mount(case: Case, asked: VolumeRequest) -> Mount:
     known = case.volumes.by_key.get(asked.claim)
     return Mount(
         key=asked.claim,

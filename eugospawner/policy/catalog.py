@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
+    from eugospawner.policy.limits import Quota
+
 #: SM percent of a whole GPU.
 WHOLE_PERCENT: Final = 100
 #: Compute slices of a GPU with MIG (NVIDIA's MIG user guide; the A30, which has four, is no such
@@ -254,6 +256,19 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AtOnce:
+    """
+    What may be held at the same time: GPU percent, millicores, bytes; `None`: no such limit.
+
+    A single workspace cannot have more either.
+    """
+
+    gpu_percent: int | None = None
+    cpu_millicores: int | None = None
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queue:
     """
     Where a workspace stands when GPUs are scarce (F55).
@@ -262,6 +277,8 @@ class Queue:
         priority: Higher starts first.
         priority_class: PriorityClass of the Pods; ours, with ``preemptionPolicy: Never``.
         preemptible: Whether a higher queue may stop its workspaces.
+        deserved_percent: GPU percent up to which its workspaces are stopped last; `None`: none.
+        at_once: What all its workspaces together may hold.
     """
 
     key: str
@@ -270,6 +287,8 @@ class Queue:
     priority: int
     priority_class: str
     preemptible: bool
+    deserved_percent: int | None = None
+    at_once: AtOnce = AtOnce()
 
 
 #: The queue that always exists and works without a plan (F59).
@@ -311,6 +330,9 @@ class Catalog:
 
     Attributes:
         unavailable_kinds: Why this deployment does not have an editor, by kind.
+        quotas: Amounts per day and month, in the file's order.
+        max_session: Longest session of a profile that names none: every session has an end.
+        zone: IANA zone in which days and months of accounting begin.
     """
 
     gpu_models: Mapping[str, GpuModel]
@@ -322,6 +344,9 @@ class Catalog:
     limits: Limits
     storage: Storage
     unavailable_kinds: Mapping[Kind, str]
+    quotas: tuple[Quota, ...]
+    max_session: timedelta
+    zone: str
 
     def runners(self, profile: Profile, kind: Kind) -> tuple[Image, ...]:
         """Return the images of *profile* that run *kind*, the profile's first choice first."""

@@ -2,7 +2,7 @@
 Every exception this product raises on purpose, in one tree.
 
 Expected outcomes are values, not exceptions: a refused start is a
-`eugospawner.policy.admission.Denied`. An exception says that something is broken: the
+`eugospawner.policy.decisions.Denied`. An exception says that something is broken: the
 configuration, the cluster, the store or the program. The adapter that meets a foreign exception
 translates it with ``raise … from``; nothing else catches broadly.
 

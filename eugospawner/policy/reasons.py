@@ -4,7 +4,7 @@ Reasons: the machine codes of refusals, with HTTP status and who can change them
 A code never changes once released: clients, audit records and metrics carry it. The sentence is
 made where the rule knows the values (`admission`); here stands what is the same for every
 occurrence. Status classes (design §5): 400 malformed or out of bounds · 403 permission,
-project, queue, plan, image, root · 409 quota, state, capacity · 503 store down.
+project, queue, plan, image, root, window, suspension · 409 quota, state, capacity · 503 store down.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Who(StrEnum):
 
     YOU = "you"
     PROJECT_MANAGER = "a project manager"
+    ORGANIZATION_OWNER = "an owner of the organization"
     ADMIN = "an admin"
 
 
@@ -30,30 +31,41 @@ class Reason(StrEnum):
 
     MALFORMED = "malformed"
     UNKNOWN_OPTION = "unknown-option"
+    ACCOUNT_SUSPENDED = "account-suspended"
+    ORGANIZATION_SUSPENDED = "organization-suspended"
+    NOT_PERMITTED = "not-permitted"
     PROJECT_UNKNOWN = "project-unknown"
     QUEUE_UNKNOWN = "queue-unknown"
+    WINDOW_CLOSED = "window-closed"
     PROFILE_UNKNOWN = "profile-unknown"
     FLAVOR_NOT_IN_PROFILE = "flavor-not-in-profile"
     KIND_NOT_IN_PROFILE = "kind-not-in-profile"
+    PROFILE_NOT_IN_PLAN = "profile-not-in-plan"
     IMAGE_NOT_ALLOWED = "image-not-allowed"
     IMAGE_WITHOUT_KIND = "image-without-kind"
     KIND_UNAVAILABLE = "kind-unavailable"
     IMAGE_UNAVAILABLE = "image-unavailable"
+    IMAGE_NOT_IN_PLAN = "image-not-in-plan"
     ROOT_NOT_ALLOWED = "root-not-allowed"
     GPU_MODEL_MISSING = "gpu-model-missing"
     GPU_MODEL_UNKNOWN = "gpu-model-unknown"
     GPU_COUNT_MISSING = "gpu-count-missing"
+    GPU_MODEL_NOT_IN_PLAN = "gpu-model-not-in-plan"
     GPU_COUNT_OUT_OF_BOUNDS = "gpu-count-out-of-bounds"
     SM_PERCENT_OUT_OF_BOUNDS = "sm-percent-out-of-bounds"
     SM_PERCENT_NOT_DIVISIBLE = "sm-percent-not-divisible"
     SM_PERCENT_NOT_A_SIZE = "sm-percent-not-a-size"
     CPU_OUT_OF_BOUNDS = "cpu-out-of-bounds"
     MEMORY_OUT_OF_BOUNDS = "memory-out-of-bounds"
+    MORE_THAN_PLAN = "more-than-plan"
     VOLUME_NAME = "volume-name"
     VOLUME_DUPLICATE = "volume-duplicate"
     MOUNT_PATH_UNSAFE = "mount-path-unsafe"
     MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
     TOO_MANY_VOLUMES = "too-many-volumes"
+    VOLUMES_MORE_THAN_PLAN = "volumes-more-than-plan"
+    IN_USE = "in-use"
+    QUOTA_EXHAUSTED = "quota-exhausted"
     GPU_MODEL_ABSENT = "gpu-model-absent"
     GPU_SIZE_ABSENT = "gpu-size-absent"
     GPU_COUNT_ABSENT = "gpu-count-absent"
@@ -85,6 +97,17 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.UNKNOWN_OPTION: Rule(
         status=400, who=Who.YOU, meaning="The request holds a word that does not exist."
     ),
+    Reason.ACCOUNT_SUSPENDED: Rule(
+        status=403, who=Who.ADMIN, meaning="The owner's account is suspended."
+    ),
+    Reason.ORGANIZATION_SUSPENDED: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The organization that would pay is suspended.",
+    ),
+    Reason.NOT_PERMITTED: Rule(
+        status=403, who=Who.ADMIN, meaning="Who asks may not start workspaces of the owner."
+    ),
     Reason.PROJECT_UNKNOWN: Rule(
         status=403,
         who=Who.PROJECT_MANAGER,
@@ -95,6 +118,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
         who=Who.PROJECT_MANAGER,
         meaning="The project's plan has no such queue.",
     ),
+    Reason.WINDOW_CLOSED: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The queue's plan has no window that is open now.",
+    ),
     Reason.PROFILE_UNKNOWN: Rule(
         status=400, who=Who.YOU, meaning="The catalog has no such profile."
     ),
@@ -103,6 +131,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.KIND_NOT_IN_PROFILE: Rule(
         status=400, who=Who.ADMIN, meaning="The profile does not offer the editor."
+    ),
+    Reason.PROFILE_NOT_IN_PLAN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The project's plan does not include the profile.",
     ),
     Reason.IMAGE_NOT_ALLOWED: Rule(
         status=403, who=Who.ADMIN, meaning="The image is not in the allowlist."
@@ -115,6 +148,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.IMAGE_UNAVAILABLE: Rule(
         status=409, who=Who.ADMIN, meaning="This deployment does not have the image."
+    ),
+    Reason.IMAGE_NOT_IN_PLAN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The project's plan does not include the image.",
     ),
     Reason.ROOT_NOT_ALLOWED: Rule(
         status=403,
@@ -131,6 +169,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
         status=400,
         who=Who.YOU,
         meaning="A GPU model was named without a count, and the flavor has no GPU.",
+    ),
+    Reason.GPU_MODEL_NOT_IN_PLAN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The project's plan does not include the GPU model.",
     ),
     Reason.GPU_COUNT_OUT_OF_BOUNDS: Rule(
         status=400, who=Who.ADMIN, meaning="More GPUs than one workspace may have."
@@ -152,6 +195,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.MEMORY_OUT_OF_BOUNDS: Rule(
         status=400, who=Who.ADMIN, meaning="Memory below the least or above the limit."
     ),
+    Reason.MORE_THAN_PLAN: Rule(
+        status=403,
+        who=Who.PROJECT_MANAGER,
+        meaning="The workspace alone is more than the plan allows at once.",
+    ),
     Reason.VOLUME_NAME: Rule(status=400, who=Who.YOU, meaning="The volume's name cannot be used."),
     Reason.VOLUME_DUPLICATE: Rule(
         status=400, who=Who.YOU, meaning="The same volume is mounted twice."
@@ -166,6 +214,19 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.TOO_MANY_VOLUMES: Rule(
         status=400, who=Who.YOU, meaning="More volumes than one workspace may mount."
+    ),
+    Reason.VOLUMES_MORE_THAN_PLAN: Rule(
+        status=409,
+        who=Who.PROJECT_MANAGER,
+        meaning="The plan has no room for the new volumes.",
+    ),
+    Reason.IN_USE: Rule(
+        status=409,
+        who=Who.YOU,
+        meaning="Project, person or queue have as much in use at once as they may.",
+    ),
+    Reason.QUOTA_EXHAUSTED: Rule(
+        status=409, who=Who.ADMIN, meaning="A quota per day or month is used up."
     ),
     Reason.GPU_MODEL_ABSENT: Rule(
         status=409, who=Who.ADMIN, meaning="The cluster has no GPU of this model."

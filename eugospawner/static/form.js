@@ -318,6 +318,26 @@ function preflight(setVolumes) {
   return ask;
 }
 
+/** What is chosen, as a query that prefills the form. */
+function selection() {
+  const words = new URLSearchParams();
+  for (const [name, value] of new FormData(byId("spawn_form"))) {
+    if (!name.startsWith("_") && value !== "") words.append(name, value);
+  }
+  return words;
+}
+
+/** Another project offers other things: the page is asked for again, with all that was chosen. */
+function keepWordsBetweenProjects() {
+  byId("eugo-projects")?.addEventListener("click", (event) => {
+    if (event.target.tagName !== "A") return;
+    event.preventDefault();
+    const words = selection();
+    words.set("project", new URL(event.target.href).searchParams.get("project"));
+    location.search = words.toString();
+  });
+}
+
 /** A link that prefills this selection for whoever opens it, and starts nothing. */
 function copyLink() {
   const button = byId("eugo-copy");
@@ -326,12 +346,8 @@ function copyLink() {
   const text = byId("eugo-copy-text");
   const label = text.textContent;
   button.addEventListener("click", async () => {
-    const words = new URLSearchParams();
-    for (const [name, value] of new FormData(byId("spawn_form"))) {
-      if (!name.startsWith("_") && value !== "") words.append(name, value);
-    }
     const link = new URL(location.pathname, location.origin);
-    link.search = words.toString();
+    link.search = selection().toString();
     await navigator.clipboard.writeText(link.href);
     text.textContent = "Copied";
     byId("eugo-preflight-spoken").textContent = "The link was copied.";
@@ -374,6 +390,7 @@ submitOnce();
 refresh();
 preflight(setVolumes);
 copyLink();
+keepWordsBetweenProjects();
 byId("eugo-form").addEventListener("input", showEffective);
 byId("eugo-form").addEventListener("change", (event) => {
   if (event.target.name === "profile") forgetForeign();

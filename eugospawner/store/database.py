@@ -38,8 +38,9 @@ _Result = TypeVar("_Result")
 
 #: Where the command line looks for the URL.
 URL_VARIABLE: Final = "EUGO_DATABASE_URL"
-#: Longer than any transaction of ours; a start that waits longer is better refused.
-LOCK_SECONDS: Final = 10
+#: Longer than any transaction of ours; a start that waits longer is better refused, while the hub
+#: still waits for its answer (`slow_spawn_timeout`).
+LOCK_SECONDS: Final = 5
 #: The names that people write, and the driver that each means.
 _DRIVERS: Final = {
     "sqlite": "sqlite+pysqlite",

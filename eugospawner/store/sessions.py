@@ -2,31 +2,38 @@
 Sessions: one run of a workspace each, from admission to its end.
 
 A session is *open* until it has ended, and *bound* once its Pod was ready and the allocation read.
-Three things hold whoever writes: a workspace has at most one open session (opening the next ends
-the one before, as "superseded"), the first end wins, and a session never ends before it began (a
-clock that went back is corrected to the admission). All writes are idempotent, so a caller that
-got no answer asks again. Source: design §§4, 5 and 7, promises 3 and 6.
+Four things hold whoever writes: a session is opened only if all of it can be reserved (`book`), a
+workspace has at most one open session (opening the next ends the one before, as "superseded"),
+the first end wins, and a session never ends before it began (a clock that went back is corrected
+to the admission). All writes are idempotent, so a caller that got no answer asks again.
+
+Usage is charged from binding to the end, at the latest to the deadline: a workspace that is still
+there a moment later was stopped late, which is our fault and not its owner's. Source: design §§4,
+5 and 7, promises 2, 3, 5 and 6.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, case, exists, select, update
+from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
 
 from eugospawner.policy.errors import StoreError
-from eugospawner.store.tables import InsertNew, SessionRow, table_of
+from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, fit, whole_millisecond
+from eugospawner.store.book import BIND, Account, Book, account_of
+from eugospawner.store.tables import SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, RowMapping
 
     from eugospawner.policy.catalog import Kind
+    from eugospawner.policy.quota import Demand
     from eugospawner.store.database import Database
     from eugospawner.store.writer import Writer
 
@@ -50,8 +57,8 @@ class NewSession:
         sm_percent: Share of each device, 1 to 100; 0 or 100 without a GPU.
         requested_percent: GPU percent to charge until the allocation is known.
         admitted_at: Aware; comes back in UTC, as all times do.
-        ends_at: Deadline; `None`: nothing ends it but idleness.
-        ends_because: What the deadline comes from; `None` with no deadline.
+        group_key: Group that owns the project, if one does.
+        organization: Organization that pays, if one does.
     """
 
     id: str
@@ -72,8 +79,8 @@ class NewSession:
     memory_bytes: int
     pod_name: str
     admitted_at: datetime
-    ends_at: datetime | None
-    ends_because: str | None
+    group_key: str | None = None
+    organization: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +89,20 @@ class Session(NewSession):
     A session as it is known.
 
     Attributes:
+        ends_at: Deadline; `None`: it began before there were any.
+        ends_because: What the deadline comes from; `None` with no deadline.
+        zone: IANA zone of its days and months; `None`: nothing is reserved or settled for it.
+        reserved_from: What is reserved begins here and ends at *ends_at*; `None`: nothing is.
         bound_at: When the Pod was ready and the allocation read; `None`: not yet, or never.
         granted_percent: GPU percent that the allocation really consumes; `None` until bound.
         ended_at: `None`: it is open.
         end_reason: Machine reason of the end; `None` while it is open.
     """
 
+    ends_at: datetime | None
+    ends_because: str | None
+    zone: str | None
+    reserved_from: datetime | None
     bound_at: datetime | None
     granted_percent: int | None
     ended_at: datetime | None
@@ -101,31 +116,59 @@ class Sessions:
         self._database = database
         self._writer = writer
 
-    async def open(self, session: NewSession) -> None:
+    async def open(self, session: NewSession, demand: Demand) -> Fits | Exceeds:
         """
-        Record that *session* was admitted; again with the same id: nothing.
+        Reserve *demand* and record that *session* was admitted; again with the same id: nothing.
 
         A session of the same workspace that is still open ends in the same transaction, as
         `SUPERSEDED`: there is one Pod of a workspace at most, so its end was merely not seen.
+
+        Returns:
+            The deadline that was reserved, or the limits that leave too little; then no session
+            was opened.
 
         Raises:
             StoreError: It was not recorded.
         """
         row = storable({name: getattr(session, name) for name in _NEW})
-        await self._writer.write(_OPEN, row)
+        storable({"start": demand.start, "latest_end": demand.latest_end})
+        return await self._writer.write(_OPEN, _Opening(row=row, demand=demand))
 
-    async def bind(self, session_id: str, *, granted_percent: int, at: datetime) -> None:
+    async def bind(
+        self, session_id: str, *, granted_percent: int, at: datetime, demand: Demand | None = None
+    ) -> Fits | None:
         """
         Record what the allocation of a session consumes, once; a session that ended stays as it is.
 
+        The reservation begins anew at *at*: waiting is not charged, and what was granted counts.
+
         Args:
             granted_percent: GPU percent, 0 without a GPU.
+            demand: What it would take from *at* on; `None`: as it was admitted. It gets as much of
+                it as its limits leave, if that is less than what it had.
+
+        Returns:
+            The deadline; `None` if the session has ended, or began before there were any.
 
         Raises:
             StoreError: It was not recorded, or there is no such session.
         """
-        row = storable({"b_id": session_id, "percent": granted_percent, "at": at})
-        await self._writer.write(_BIND, row)
+        storable({"id": session_id, "percent": granted_percent, "at": at})
+        binding = _Binding(id=session_id, percent=granted_percent, at=at, demand=demand)
+        return await self._writer.write(_BIND, binding)
+
+    async def settle(self, session_id: str, *, until: datetime) -> bool:
+        """
+        Settle what a bound session has used until *until*, at most to its deadline.
+
+        Returns:
+            Whether anything was left to settle.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable({"b_id": session_id, "at": until})
+        return await self._writer.write(_SETTLE, row)
 
     async def end(self, session_id: str, *, reason: str, at: datetime) -> bool:
         """
@@ -173,40 +216,214 @@ class Sessions:
         return tuple(_session(row) for row in rows)
 
 
-def _open(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[None]:
-    connection.execute(
-        _SUPERSEDE,
-        [
-            {
-                "b_id": row["id"],
-                "b_owner": row["owner"],
-                "b_workspace": row["workspace"],
-                "reason": SUPERSEDED,
-                "at": row["admitted_at"],
-            }
-            for row in rows
-        ],
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    row: dict[str, object]
+    demand: Demand
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    id: str
+    percent: int
+    at: datetime
+    demand: Demand | None
+
+
+def _open(
+    connection: Connection, openings: Sequence[_Opening]
+) -> Sequence[Fits | Exceeds | StoreError]:
+    ids = [str(each.row["id"]) for each in openings]
+    known = {row["id"]: row for row in connection.execute(_BY_IDS, {"ids": ids}).mappings()}
+    new = [each for each in openings if each.row["id"] not in known]
+    if new:
+        _supersede(connection, [each.row for each in new])
+    outcomes = _reserve(connection, new) if new else {}
+    return [
+        outcomes[session] if session in outcomes else _deadline(known[session]) for session in ids
+    ]
+
+
+def _supersede(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    at = {(row["owner"], row["workspace"]): row["admitted_at"] for row in rows}
+    ending = [
+        {"b_id": session, "reason": SUPERSEDED, "at": at[owner, workspace]}
+        for session, owner, workspace in connection.execute(
+            _OPEN_OF_WORKSPACES, {"workspaces": list(at)}
+        )
+    ]
+    if ending:
+        _end(connection, ending)
+
+
+def _reserve(
+    connection: Connection, openings: Sequence[_Opening]
+) -> dict[str, Fits | Exceeds | StoreError]:
+    """Reserve one after the other in one book; what does not fit leaves no trace."""
+    demands = [each.demand for each in openings]
+    since = min(demand.start for demand in demands)
+    subjects = [subject for demand in demands for subject in demand.subjects]
+    book = Book(connection, subjects, since=since, at=max(demand.start for demand in demands))
+    outcomes: dict[str, Fits | Exceeds | StoreError] = {}
+    rows: list[dict[str, object]] = []
+    for opening in openings:
+        demand, session = opening.demand, str(opening.row["id"])
+        account = account_of({**opening.row, "granted_percent": None, "zone": demand.zone})
+        if not _agree(account, demand):
+            outcomes[session] = StoreError(
+                f"The session {session} does not take what its demand says: open it as admitted"
+            )
+            continue
+        outcome = outcomes[session] = fit(demand, book.usage)
+        if isinstance(outcome, Fits):
+            start = whole_millisecond(demand.start)
+            book.take(account)
+            book.reserve(account, start, outcome.ends_at)
+            rows.append(
+                {
+                    **opening.row,
+                    "ends_at": outcome.ends_at,
+                    "ends_because": outcome.because,
+                    "zone": demand.zone,
+                    "reserved_from": start,
+                }
+            )
+    if rows:
+        connection.execute(_INSERT, rows)
+        book.write()
+    return outcomes
+
+
+def _agree(account: Account, demand: Demand) -> bool:
+    """Whether what would be reserved is what would be released one day."""
+    return (
+        set(account.subjects) == set(demand.subjects)
+        and account.gpu_model == demand.gpu_model
+        and account.rates == demand.rates
     )
-    _INSERT.execute(connection, rows)
-    return [None] * len(rows)
 
 
-def _bind(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[StoreError | None]:
-    known = set(connection.scalars(_KNOWN, {"ids": [row["b_id"] for row in rows]}))
-    if found := [row for row in rows if row["b_id"] in known]:
-        connection.execute(_SET_BOUND, found)
-    return [None if row["b_id"] in known else _unknown(row["b_id"]) for row in rows]
+def _deadline(row: RowMapping) -> Fits:
+    return Fits(ends_at=row["ends_at"], because=row["ends_because"])
 
 
-def _end(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[bool]:
-    still_open = set(connection.scalars(_STILL_OPEN, {"ids": [row["b_id"] for row in rows]}))
-    if ending := [row for row in rows if row["b_id"] in still_open]:
-        connection.execute(_SET_ENDED, ending)
-    return [row["b_id"] in still_open for row in rows]
+def _bind(
+    connection: Connection, bindings: Sequence[_Binding]
+) -> Sequence[Fits | StoreError | None]:
+    return [_bind_one(connection, binding) for binding in bindings]
 
 
-def _unknown(session_id: object) -> StoreError:
-    return StoreError(f"There is no session {session_id!r} to bind: open it first")
+def _bind_one(connection: Connection, binding: _Binding) -> Fits | StoreError | None:
+    row = connection.execute(_BY_ID, {"id": binding.id}).mappings().first()
+    if row is None:
+        return StoreError(f"There is no session {binding.id!r} to bind: open it first")
+    if row["ended_at"] is not None:
+        return None
+    if row["bound_at"] is not None:
+        return None if row["ends_at"] is None else _deadline(row)
+    at = max(binding.at, row["admitted_at"])
+    values = {"b_id": binding.id, "at": at, "percent": binding.percent}
+    if row["reserved_from"] is None:
+        connection.execute(_SET_BOUND, {**values, **_kept(row)})
+        return None
+    before = account_of(row)
+    after = replace(before, rates=before.rates._replace(gpu=binding.percent))
+    start = whole_millisecond(at)
+    since = min(row["reserved_from"], start)
+    book = Book(connection, before.subjects, since=since, at=at)
+    book.let_go(before)
+    book.release(before, row["reserved_from"], row["ends_at"], kind=BIND)
+    outcome = _rebased(row, after, binding.demand, book, start)
+    book.take(after)
+    book.reserve(after, start, outcome.ends_at, kind=BIND)
+    book.write()
+    connection.execute(
+        _SET_BOUND,
+        {
+            **values,
+            "b_ends_at": outcome.ends_at,
+            "because": outcome.because,
+            "b_reserved_from": start,
+        },
+    )
+    return outcome
+
+
+def _rebased(
+    row: RowMapping, account: Account, demand: Demand | None, book: Book, start: datetime
+) -> Fits:
+    """Return the deadline of a session that begins at *start*; it is there, so it is not refused."""
+    if demand is None:
+        return Fits(ends_at=max(row["ends_at"], start), because=row["ends_because"])
+    # What it holds at once is a fact; only the time that is left can be made shorter.
+    limits = tuple(limit for limit in demand.limits if limit.span is not Span.AT_ONCE)
+    outcome = fit(replace(demand, start=start, rates=account.rates, limits=limits), book.usage)
+    return outcome if isinstance(outcome, Fits) else Fits(ends_at=start, because=EXHAUSTED)
+
+
+def _kept(row: RowMapping) -> dict[str, object]:
+    return {
+        "b_ends_at": row["ends_at"],
+        "because": row["ends_because"],
+        "b_reserved_from": row["reserved_from"],
+    }
+
+
+def _settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
+    until = {row["b_id"]: whole_millisecond(row["at"]) for row in rows}
+    found = _sessions(connection, until)
+    due = {
+        row["id"]: (row, min(until[row["id"]], row["ends_at"]))
+        for row in found
+        if row["ended_at"] is None
+        and row["bound_at"] is not None
+        and row["reserved_from"] is not None
+    }
+    due = {session: (row, end) for session, (row, end) in due.items() if end > row["reserved_from"]}
+    if due:
+        book = _book(connection, [row for row, _ in due.values()], at=max(until.values()))
+        for row, end in due.values():
+            book.settle(account_of(row), row["reserved_from"], end)
+        book.write()
+        connection.execute(
+            _SET_RESERVED,
+            [{"b_id": session, "b_reserved_from": end} for session, (_, end) in due.items()],
+        )
+    return [row["b_id"] in due for row in rows]
+
+
+def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
+    asked = {row["b_id"]: row for row in rows}
+    found = [row for row in _sessions(connection, asked) if row["ended_at"] is None]
+    accounted = [row for row in found if row["reserved_from"] is not None]
+    if accounted:
+        book = _book(connection, accounted, at=max(row["at"] for row in rows))
+        for row in accounted:
+            _close(book, row, whole_millisecond(asked[row["id"]]["at"]))
+        book.write()
+    if found:
+        connection.execute(_SET_ENDED, [asked[row["id"]] for row in found])
+    ended = {row["id"] for row in found}
+    return [row["b_id"] in ended for row in rows]
+
+
+def _close(book: Book, row: RowMapping, at: datetime) -> None:
+    """Settle what was used until *at*, and release the rest."""
+    account, used_until = account_of(row), row["reserved_from"]
+    if row["bound_at"] is not None:
+        used_until = min(max(at, used_until), row["ends_at"])
+        book.settle(account, row["reserved_from"], used_until)
+    book.release(account, used_until, row["ends_at"])
+    book.let_go(account)
+
+
+def _book(connection: Connection, rows: Sequence[RowMapping], *, at: datetime) -> Book:
+    subjects = [subject for row in rows for subject in account_of(row).subjects]
+    return Book(connection, subjects, since=min(row["reserved_from"] for row in rows), at=at)
+
+
+def _sessions(connection: Connection, ids: Iterable[str]) -> Sequence[RowMapping]:
+    return connection.execute(_BY_IDS, {"ids": list(ids)}).mappings().all()
 
 
 def _session(row: RowMapping) -> Session:
@@ -224,29 +441,32 @@ def _not_before_admission() -> ColumnElement[datetime]:
 
 
 # Built once: the compiled form of a statement is looked up by the statement.
-_SUPERSEDE: Final = (
-    update(_TABLE)
-    .where(
-        _COLUMN.owner == bindparam("b_owner"),
-        _COLUMN.workspace == bindparam("b_workspace"),
-        _COLUMN.ended_at.is_(None),
-        # A repeated opening of an ended session must not end its successor.
-        ~exists(select(1).where(_TABLE.alias("same").c.id == bindparam("b_id"))),
-    )
-    .values(ended_at=_not_before_admission(), end_reason=bindparam("reason"))
+_OPEN_OF_WORKSPACES: Final = select(_COLUMN.id, _COLUMN.owner, _COLUMN.workspace).where(
+    tuple_(_COLUMN.owner, _COLUMN.workspace).in_(bindparam("workspaces", expanding=True)),
+    _COLUMN.ended_at.is_(None),
 )
-_INSERT: Final = InsertNew(_TABLE, conflict=["id"])
-_KNOWN: Final = select(_COLUMN.id).where(_COLUMN.id.in_(bindparam("ids", expanding=True)))
-_STILL_OPEN: Final = _KNOWN.where(_COLUMN.ended_at.is_(None))
+_INSERT: Final = insert(_TABLE)
+_BY_IDS: Final = select(_TABLE).where(_COLUMN.id.in_(bindparam("ids", expanding=True)))
 _SET_BOUND: Final = (
     update(_TABLE)
-    .where(_COLUMN.id == bindparam("b_id"), _COLUMN.bound_at.is_(None), _COLUMN.ended_at.is_(None))
-    .values(bound_at=_not_before_admission(), granted_percent=bindparam("percent"))
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(
+        bound_at=_not_before_admission(),
+        granted_percent=bindparam("percent"),
+        ends_at=bindparam("b_ends_at", type_=UtcTime()),
+        ends_because=bindparam("because"),
+        reserved_from=bindparam("b_reserved_from", type_=UtcTime()),
+    )
+)
+_SET_RESERVED: Final = (
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(reserved_from=bindparam("b_reserved_from", type_=UtcTime()))
 )
 _SET_ENDED: Final = (
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
-    .values(ended_at=_not_before_admission(), end_reason=bindparam("reason"))
+    .values(ended_at=_not_before_admission(), end_reason=bindparam("reason"), reserved_from=None)
 )
 _BY_ID: Final = select(_TABLE).where(_COLUMN.id == bindparam("id"))
 _OPEN_ONES: Final = (
@@ -260,8 +480,13 @@ _OF_OWNER: Final = (
 )
 _OF_WORKSPACE: Final = _OF_OWNER.where(_COLUMN.workspace == bindparam("workspace"))
 
-_OPEN: Final = Write(
-    apply=_open, key=lambda row: (row["owner"], row["workspace"]), what="open a session"
+_OPEN: Final[Write[_Opening, Fits | Exceeds]] = Write(
+    apply=_open,
+    key=lambda each: (each.row["owner"], each.row["workspace"]),
+    what="open a session",
 )
-_BIND: Final = Write(apply=_bind, key=lambda row: row["b_id"], what="bind a session")
+_BIND: Final[Write[_Binding, Fits | None]] = Write(
+    apply=_bind, key=lambda each: each.id, what="bind a session"
+)
+_SETTLE: Final = Write(apply=_settle, key=lambda row: row["b_id"], what="settle a session")
 _END: Final = Write(apply=_end, key=lambda row: row["b_id"], what="end a session")

@@ -8,22 +8,50 @@ later, in the middle of somebody's start.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.store import schema
+from eugospawner.store.book import read_usage
+from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.database import is_outage
 from eugospawner.store.sessions import Sessions
-from eugospawner.store.volumes import Volumes
+from eugospawner.store.volumes import Volumes, read_volumes
 from eugospawner.store.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from eugospawner.policy.quota import Subject, Usage
+    from eugospawner.policy.volumes import Volume
+    from eugospawner.store.changes import Change
     from eugospawner.store.database import Database
 
 #: Looks at a table, for SQLite answers ``SELECT 1`` without looking at its file.
 _PING: Final = text("SELECT version_num FROM alembic_version")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """
+    What a decision reads of the store, as of one moment.
+
+    Attributes:
+        changes: What was changed of the settings after the revision that was asked for.
+        usage: Of the subjects that were asked for.
+        volumes: The owner's, by key; empty if they were not asked for.
+    """
+
+    changes: tuple[Change, ...]
+    usage: Usage
+    volumes: Mapping[str, Volume]
 
 
 class Store:
@@ -31,18 +59,53 @@ class Store:
     What the product remembers; made by `open_store`.
 
     Attributes:
+        changes: What was changed of the settings at run time.
         sessions: Runs of workspaces.
         volumes: Extra volumes of owners.
     """
 
+    changes: Changes
     sessions: Sessions
     volumes: Volumes
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = Writer(database.transact, is_outage, database.require_open)
+        self.changes = Changes(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)
+
+    async def brief(
+        self,
+        *,
+        revision: int,
+        subjects: Iterable[Subject] = (),
+        since: datetime | None = None,
+        volumes_of: str | None = None,
+    ) -> Brief:
+        """
+        Return what a decision reads, at one go: going to the database costs more than reading.
+
+        Args:
+            revision: Changes after this one are wanted.
+            subjects: Whose usage is wanted.
+            since: Usage of periods that end after this; needed with *subjects*.
+            volumes_of: Owner whose volumes are wanted; `None`: nobody's.
+
+        Raises:
+            StoreError: The database does not answer.
+        """
+
+        def look(connection: Connection) -> Brief:
+            return Brief(
+                changes=read_changes(connection, revision),
+                usage=NOTHING_USED
+                if since is None
+                else read_usage(connection, subjects, since=since),
+                volumes={} if volumes_of is None else read_volumes(connection, volumes_of),
+            )
+
+        return await self._database.look("read what a decision needs", look)
 
     async def ping(self) -> None:
         """

@@ -10,9 +10,9 @@ A change here needs a migration, and a test compares the two. Source: style §3.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Enum, Index, Integer, MetaData, Table, Text
 from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -138,8 +138,116 @@ class SessionRow(Base):
     granted_percent: Mapped[int | None] = mapped_column(
         comment="GPU percent that the allocation really consumes."
     )
+    group_key: Mapped[str | None] = mapped_column(comment="Group that owns the project.")
+    organization: Mapped[str | None] = mapped_column(comment="Organization that pays.")
+    zone: Mapped[str | None] = mapped_column(
+        comment="IANA zone of its days and months. Absent: begun before there was a ledger."
+    )
+    reserved_from: Mapped[datetime | None] = mapped_column(
+        comment="UTC; [this, ends_at) is reserved. Absent: nothing is, or not any more."
+    )
     ended_at: Mapped[datetime | None] = mapped_column(comment="UTC. Absent: the session is open.")
     end_reason: Mapped[str | None] = mapped_column(comment="Machine reason of the end.")
+
+
+class UsageRow(Base):
+    """What one subject has used and reserved in one period, of one GPU model."""
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        *(
+            CheckConstraint(f"{kind}_{resource} >= 0", name=f"{kind}_{resource}")
+            for kind in ("settled", "reserved")
+            for resource in ("gpu", "cpu", "memory")
+        ),
+        CheckConstraint("span IN ('at-once', 'day', 'month')", name="span"),
+        {"comment": "Sums of the ledger, kept in the transactions that write it."},
+    )
+
+    subject: Mapped[str] = mapped_column(
+        primary_key=True, comment="Kind and key of whom it counts against: user:alice."
+    )
+    span: Mapped[str] = mapped_column(
+        primary_key=True, comment="at-once: rates of open sessions; else rate × milliseconds."
+    )
+    start: Mapped[str] = mapped_column(
+        primary_key=True, comment="ISO day or month of the accounting zone; empty: at once."
+    )
+    gpu_model: Mapped[str] = mapped_column(primary_key=True, comment="Model key; empty: no GPU.")
+    settled_gpu: Mapped[int] = mapped_column(comment="GPU-milliseconds·percent.")
+    settled_cpu: Mapped[int] = mapped_column(comment="Millicore-milliseconds.")
+    settled_memory: Mapped[int] = mapped_column(comment="MiB-milliseconds.")
+    reserved_gpu: Mapped[int] = mapped_column(comment="As settled; at once: GPU percent.")
+    reserved_cpu: Mapped[int] = mapped_column(comment="As settled; at once: millicores.")
+    reserved_memory: Mapped[int] = mapped_column(comment="As settled; at once: MiB.")
+
+
+class LedgerRow(Base):
+    """One entry: what a session reserved, settled or released on one day. Never changed."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        CheckConstraint("kind IN ('reserve', 'bind', 'settle', 'release')", name="kind"),
+        Index("ix_ledger_session_id", "session_id"),
+        {"comment": "Append-only: a trigger refuses changes. Amounts are differences."},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        comment="In the order of writing.",
+    )
+    session_id: Mapped[str] = mapped_column(comment="The session on whose account it is.")
+    kind: Mapped[str] = mapped_column(comment="What happened.")
+    day: Mapped[str] = mapped_column(comment="ISO day of the session's zone.")
+    settled_gpu: Mapped[int] = mapped_column(comment="GPU-milliseconds·percent.")
+    settled_cpu: Mapped[int] = mapped_column(comment="Millicore-milliseconds.")
+    settled_memory: Mapped[int] = mapped_column(comment="MiB-milliseconds.")
+    reserved_gpu: Mapped[int] = mapped_column(comment="As settled; negative where it is let go.")
+    reserved_cpu: Mapped[int] = mapped_column(comment="As settled.")
+    reserved_memory: Mapped[int] = mapped_column(comment="As settled.")
+    recorded_at: Mapped[datetime] = mapped_column(comment="UTC.")
+
+
+class ChangeRow(Base):
+    """What an admin changed of the catalog or the accounts at run time."""
+
+    __tablename__ = "changes"
+    __table_args__ = (
+        Index("uq_changes_revision", "revision", unique=True),
+        {"comment": "Entries of catalog.yaml that were changed since; they win over the file."},
+    )
+
+    section: Mapped[str] = mapped_column(primary_key=True, comment="As in catalog.yaml.")
+    key: Mapped[str] = mapped_column(primary_key=True, comment="The entry's key.")
+    document: Mapped[str | None] = mapped_column(comment="JSON. Absent: the entry was removed.")
+    revision: Mapped[int] = mapped_column(comment="Grows by one with each change of any entry.")
+    changed_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    changed_by: Mapped[str] = mapped_column(comment="Who did it.")
+
+
+class AuditRow(Base):
+    """Who did what, when and why. Never changed."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("ix_audit_object_id", "object", "id"),
+        {"comment": "Append-only: a trigger refuses changes."},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        comment="In the order of writing.",
+    )
+    at: Mapped[datetime] = mapped_column(comment="UTC.")
+    actor: Mapped[str] = mapped_column(comment="Who did it.")
+    action: Mapped[str] = mapped_column(comment="What: a verb and its kind of object.")
+    object: Mapped[str] = mapped_column(comment="To what: kind and key.")
+    reason: Mapped[str] = mapped_column(comment="Why, in the actor's words; may be empty.")
+    detail: Mapped[str] = mapped_column(comment="JSON: before and after, as far as they matter.")
 
 
 def table_of(row: type[Base]) -> Table:
@@ -163,4 +271,31 @@ class InsertNew:
 
     def execute(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
         """Insert *rows* in one call of the driver."""
+        connection.execute(self._statements[connection.dialect.name], rows)
+
+
+class Put:
+    """
+    An INSERT that replaces the row of the same primary key.
+
+    As `InsertNew`: one statement in the construct of each database.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._statements = {
+            name: self._statement(table, dialect.insert)
+            for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
+        }
+
+    @staticmethod
+    def _statement(table: Table, insert: Any) -> Any:
+        statement = insert(table)
+        keys = [column.name for column in table.primary_key]
+        others = [column.name for column in table.columns if column.name not in keys]
+        return statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in others}
+        )
+
+    def execute(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+        """Put *rows* in one call of the driver."""
         connection.execute(self._statements[connection.dialect.name], rows)

@@ -35,9 +35,9 @@ class Volumes:
 
     async def of_owner(self, owner: str) -> Mapping[str, Volume]:
         """Return the volumes of *owner* by key, in the order of keys."""
-        values = storable({"owner": owner})
-        rows = await self._database.read("read the volumes of an owner", _OF_OWNER, values)
-        return {row["key"]: Volume(**row) for row in rows}
+        return await self._database.look(
+            "read the volumes of an owner", lambda connection: read_volumes(connection, owner)
+        )
 
     async def add(self, owner: str, volume: Volume, *, at: datetime) -> None:
         """
@@ -55,6 +55,12 @@ class Volumes:
             "created_at": at,
         }
         await self._writer.write(_ADD, storable(row))
+
+
+def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
+    """Return the volumes of *owner* by key, in the order of keys."""
+    rows = connection.execute(_OF_OWNER, storable({"owner": owner})).mappings()
+    return {row["key"]: Volume(**row) for row in rows}
 
 
 def _add(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[StoreError | None]:

@@ -98,15 +98,20 @@ def command(root: Path) -> list[str]:
 
 
 def environment(
-    inherited: Mapping[str, str], *, root: Path, folder: Path, settings: Path, kubeconfig: Path
+    inherited: Mapping[str, str],
+    *,
+    store_url: str,
+    catalog: Path,
+    settings: Path,
+    kubeconfig: Path,
 ) -> dict[str, str]:
     """Return the hub's environment variables, made from *inherited* ones."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
     direct = ",".join(filter(None, (kept.get("no_proxy"), "127.0.0.0/8", LOOPBACK, "localhost")))
     return kept | {
         SETTINGS: str(settings),
-        "EUGO_CATALOG": str(root / "helm-values" / "catalog.yaml"),
-        "EUGO_DATABASE_URL": f"sqlite:///{folder / 'store.sqlite'}",
+        "EUGO_CATALOG": str(catalog),
+        "EUGO_DATABASE_URL": store_url,
         "EUGO_NAMESPACE": "eugo",
         "KUBECONFIG": str(kubeconfig),
         "NO_PROXY": direct,

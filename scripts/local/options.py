@@ -32,6 +32,9 @@ class Options:
     kubeconfig: Path | None
     """An existing cluster to use; None means the embedded one."""
 
+    catalog: Path
+    """What people can pick, as catalog.yaml says; absolute."""
+
     hub_address: str
     """The address of this machine under which Pods reach the hub."""
 
@@ -70,6 +73,10 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
         help="use this cluster, as its admin, instead of the embedded one",
     )  # fmt: skip
     parser.add_argument(
+        "--catalog", type=Path, default=root / "helm-values" / "catalog.yaml", metavar="FILE",
+        help="what people can pick (default helm-values/catalog.yaml)",
+    )  # fmt: skip
+    parser.add_argument(
         "--hub-address", default="127.0.0.1", metavar="ADDRESS",
         help="the address at which Pods of that cluster reach this machine (default 127.0.0.1)",
     )  # fmt: skip
@@ -85,6 +92,7 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
         port=chosen.port,
         data=_absolute(chosen.data),
         kubeconfig=_absolute(chosen.kubeconfig) if chosen.kubeconfig else None,
+        catalog=_absolute(chosen.catalog),
         hub_address=chosen.hub_address,
         open_browser=chosen.open_browser,
         vscode=chosen.vscode,

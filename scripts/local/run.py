@@ -19,7 +19,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import yaml
 
-from . import cluster, code_server, hub, images, opener, people, ports, processes, tools
+from eugospawner import store
+from eugospawner.policy.errors import ConfigError, StoreError
+from hub_services.common.clock import SystemClock
+
+from . import cluster, code_server, hub, images, opener, people, ports, processes, seed, tools
 from .environment import Environment, say
 from .proxy import PROXY
 from .trouble import Trouble
@@ -103,7 +107,9 @@ class Run:
         """Start the embedded Kubernetes and return its admin's kubeconfig when it is ready."""
         say("Starting Kubernetes …")
         default = yaml.safe_load((self.root / "devcluster" / "inventory.yaml").read_text("utf-8"))
-        inventory = images.inventory(default, catalog=self._catalog, programs=self._programs())
+        inventory = images.inventory(
+            default, catalog=self.options.catalog, programs=self._programs()
+        )
         self.workdir.write("inventory.yaml", inventory)
         kubeconfig = self.workdir.folder / "kubeconfig"
         child = await processes.start(
@@ -121,10 +127,6 @@ class Run:
         self._readers.add(reader)
         await self._watched(ready.wait())
         return kubeconfig
-
-    @property
-    def _catalog(self) -> Path:
-        return self.root / "helm-values" / "catalog.yaml"
 
     def _programs(self) -> images.Programs:
         environment = Environment(self.root)
@@ -144,7 +146,7 @@ class Run:
             raise Trouble(problem="No Node was found.", remedy="Run `scripts/demo`, not this file.")
         # What another cluster can run, this machine cannot know.
         embedded = self.options.kubeconfig is None
-        missing = images.unavailable(self._catalog, self._programs()) if embedded else {}
+        missing = images.unavailable(self.options.catalog, self._programs()) if embedded else {}
         return hub.Settings.of(
             self.workdir,
             port=port,
@@ -165,11 +167,26 @@ class Run:
         say("Preparing the cluster: namespace, permissions and policies of helm-values/base …")
         helm_values = self.root / "helm-values"
         admin = cluster.Admin(kubeconfig, embedded=self.options.kubeconfig is None)
-        await admin.prepare(base=helm_values / "base", catalog=self._catalog)
+        await admin.prepare(base=helm_values / "base", catalog=self.options.catalog)
         return self.workdir.write("hub.kubeconfig", await admin.hub_kubeconfig())
+
+    async def _prepare_store(self) -> str:
+        """Bring the store's schema up to date, sow what the demo shows, and return its URL."""
+        url = self.workdir.store_url
+        try:
+            await asyncio.to_thread(store.upgrade, url)
+            await seed.sow(url, self.options.catalog, SystemClock().now())
+        except ConfigError as error:
+            remedy = f"Mend the catalog, or leave --catalog out: {self.options.catalog}"
+            raise Trouble(problem=str(error), remedy=remedy) from error
+        except StoreError as error:
+            remedy = "Choose another folder with --data."
+            raise Trouble(problem=str(error), remedy=remedy) from error
+        return url
 
     async def _start_hub(self, settings: hub.Settings, *, kubeconfig: Path) -> None:
         say("Starting the hub …")
+        url = await self._prepare_store()
         self.workdir.turn_hub_log()
         with self.workdir.hub_log.open("wb") as log:
             child = await processes.start(
@@ -178,8 +195,8 @@ class Run:
                 log=self.workdir.hub_log,
                 environment=hub.environment(
                     os.environ,
-                    root=self.root,
-                    folder=self.workdir.folder,
+                    store_url=url,
+                    catalog=self.options.catalog,
                     settings=self.workdir.write("hub.json", settings.to_json()),
                     kubeconfig=kubeconfig,
                 ),

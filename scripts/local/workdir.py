@@ -66,6 +66,11 @@ class Workdir:
         """What the hub says."""
         return self.folder / "log" / "hub.log"
 
+    @property
+    def store_url(self) -> str:
+        """The store's database."""
+        return f"sqlite:///{self.folder / 'store.sqlite'}"
+
     def secrets(self) -> Secrets:
         """Return the folder's secrets, made now if there are none."""
         path = self.folder / "secrets.json"

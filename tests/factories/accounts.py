@@ -1,9 +1,23 @@
-"""Actors and projects."""
+"""Actors, people, plans and projects."""
 
 from dataclasses import replace
 from typing import Any
 
-from eugospawner.policy.accounts import Accounts, Actor, Project
+from eugospawner.policy.accounts import (
+    Accounts,
+    Actor,
+    Group,
+    Organization,
+    Person,
+    Project,
+)
+from eugospawner.policy.catalog import AtOnce
+from eugospawner.policy.plans import Plan
+
+#: All of tests.factories.catalog.
+PROFILES = frozenset({"notebook", "code", "gpu"})
+MODELS = frozenset({"H100", "L4", "A100", "A100-MIG", "T4"})
+IMAGES = frozenset({"base", "code", "pinned"})
 
 
 def an_actor(**changes: Any) -> Actor:
@@ -11,11 +25,47 @@ def an_actor(**changes: Any) -> Actor:
     return replace(Actor(name="alice"), **changes)
 
 
+def a_person(name: str = "alice", **changes: Any) -> Person:
+    """Somebody who is a member of nothing."""
+    return replace(Person(name=name), **changes)
+
+
+def an_organization(key: str = "acme", **changes: Any) -> Organization:
+    """An active organization."""
+    return replace(Organization(key=key, display_name=f"Organization {key}"), **changes)
+
+
+def a_group(key: str = "lab", **changes: Any) -> Group:
+    """A group without root shells."""
+    return replace(Group(key=key, display_name=f"Group {key}"), **changes)
+
+
+def a_plan(key: str = "everything", **changes: Any) -> Plan:
+    """A plan that allows all of the catalog, always and without limits, and binds one queue."""
+    return replace(
+        Plan(
+            key=key,
+            display_name=f"Plan {key}",
+            profiles=PROFILES,
+            gpu_models=MODELS,
+            images=IMAGES,
+            queues=("batch",),
+            windows=(),
+            at_once=AtOnce(),
+            person_at_once=AtOnce(),
+            volumes_bytes=None,
+        ),
+        **changes,
+    )
+
+
 def a_project(key: str = "personal-alice", **changes: Any) -> Project:
-    """A project without root shells."""
-    return replace(Project(key=key, display_name=f"Project {key}"), **changes)
+    """A project without root shells, under a plan that allows everything."""
+    return replace(Project(key=key, display_name=f"Project {key}", plan=a_plan()), **changes)
 
 
-def some_accounts(*others: Project, personal: Project | None = None) -> Accounts:
+def some_accounts(
+    *others: Project, personal: Project | None = None, person: Person | None = None
+) -> Accounts:
     """The personal project first, then *others*."""
-    return Accounts(projects=(personal or a_project(), *others))
+    return Accounts(person=person or a_person(), projects=(personal or a_project(), *others))

@@ -26,6 +26,8 @@ from eugospawner.policy.catalog import (
     Storage,
     Strategy,
 )
+from eugospawner.policy.limits import EACH, Quota
+from eugospawner.policy.quota import HOUR_MS, Resource, Span, Subject, SubjectKind
 from eugospawner.settings import mark_unavailable
 
 GIB = 2**30
@@ -151,6 +153,21 @@ def a_queue(key: str = DEFAULT_QUEUE, **changes: Any) -> Queue:
     )
 
 
+def a_quota(key: str = "gpu-month", **changes: Any) -> Quota:
+    """Each user has 40 GPU hours per month."""
+    return replace(
+        Quota(
+            key=key,
+            subject=Subject(SubjectKind.USER, EACH),
+            resource=Resource.GPU,
+            span=Span.MONTH,
+            gpu_model=None,
+            amount=40 * 100 * HOUR_MS,
+        ),
+        **changes,
+    )
+
+
 def _by_key(values: Iterable[_Value]) -> dict[str, _Value]:
     return {value.key: value for value in values}
 
@@ -232,6 +249,9 @@ def a_catalog(**changes: Any) -> Catalog:
             ),
             storage=Storage(home_path="/home/user", home_bytes=10 * GIB, volume_bytes=5 * GIB),
             unavailable_kinds={},
+            quotas=(),
+            max_session=timedelta(hours=24),
+            zone="Europe/Berlin",
         ),
         **changes,
     )

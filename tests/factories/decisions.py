@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eugospawner.policy.accounts import Accounts, Actor
-from eugospawner.policy.admission import Decision, Gpus, Grant, Mount, decide
+from eugospawner.policy.admission import decide
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView
 from eugospawner.policy.catalog import Catalog, GpuModel, Kind
-from eugospawner.policy.quota import NOTHING_USED
+from eugospawner.policy.decisions import Decision, Gpus, Grant, Mount
+from eugospawner.policy.quota import NOTHING_USED, Amounts, Cell, Span, Subject, Usage, Used
 from eugospawner.policy.requests import WorkspaceRequest
 from eugospawner.policy.volumes import Volumes
 from tests.factories.accounts import a_project, an_actor, some_accounts
@@ -37,6 +38,7 @@ def decide_about(
     actor: Actor | None = None,
     catalog: Catalog | None = None,
     accounts: Accounts | None = None,
+    usage: Usage = NOTHING_USED,
     owned_volumes: Volumes | None = None,
     cluster: ClusterView = UNKNOWN_CLUSTER,
     now: datetime = NOW,
@@ -48,11 +50,23 @@ def decide_about(
         actor or an_actor(),
         catalog or a_catalog(),
         accounts or some_accounts(),
-        NOTHING_USED,
+        usage,
         owned_volumes or some_volumes(),
         cluster,
         now,
     )
+
+
+def some_usage(
+    subject: Subject,
+    *,
+    span: Span = Span.AT_ONCE,
+    start: str = "",
+    gpu_model: str = "H100",
+    **of: int,
+) -> Usage:
+    """What *subject* has reserved: held at once, or in the period that begins at *start*."""
+    return Usage({Cell(subject, span, start, gpu_model): Used(reserved=Amounts(**of))})
 
 
 def some_gpus(

@@ -21,7 +21,7 @@ from eugospawner.policy.catalog import Strategy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 #: Name of the claim within the Pod, and of the request within the claim.
 NAME: Final = "gpu"

@@ -17,7 +17,7 @@ from eugospawner.manifests.claims import selectors
 from eugospawner.policy import units
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 #: Memory is asked for in whole MiB, the step of the drivers we know.
 _MIB = 2**20

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from eugospawner.manifests.claims import selectors
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 
 def make_devices(gpus: Gpus, request: str) -> dict[str, object]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from eugospawner.manifests.claims import selectors
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 #: Attributes of partitions in NVIDIA's driver: the size, and the GPU that it is cut from.
 PROFILE: Final = "profile"

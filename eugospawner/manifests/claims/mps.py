@@ -17,7 +17,7 @@ from eugospawner.manifests.claims import exclusive
 from eugospawner.policy.catalog import WHOLE_PERCENT
 
 if TYPE_CHECKING:
-    from eugospawner.policy.admission import Gpus
+    from eugospawner.policy.decisions import Gpus
 
 _CONFIG_VERSION: Final = "resource.nvidia.com/v1beta1"
 

@@ -24,9 +24,15 @@ class CannotRun(Exception):
 
 
 class Server:
-    """A running server; `stop` it."""
+    """
+    A running server; `stop` it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        durable: Wait for the disk at each commit; tests of ours need not, as only a crash of the
+            machine could tell.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
         self._account = _account()
         self._log = folder / "log"
@@ -40,7 +46,9 @@ class Server:
         self._bin = programs / "pginstall" / "bin"
         data = str(folder / "data")
         self._run("initdb", "-D", data, "-U", "eugo", "--auth=trust", "--encoding=utf8", "-N")
-        self._process = self._start("-D", data, "-k", str(folder), "-h", "", "-F")
+        quick = () if durable else ("-F",)
+        self._arguments = ("-D", data, "-k", str(folder), "-h", "", *quick)
+        self._process = self._start(*self._arguments)
         self._wait()
 
     def url(self, database: str) -> str:
@@ -59,6 +67,13 @@ class Server:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :'name'"
         )
         self._run(*ours.split())
+
+    def crash(self) -> None:
+        """End at once, without writing anything down, and start again: recovery is its business."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+        self._process = self._start(*self._arguments)
+        self._wait()
 
     def stop(self) -> None:
         """Stop at once, cutting connections."""

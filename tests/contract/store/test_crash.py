@@ -10,11 +10,12 @@ WRITER = """
 import asyncio, sys
 from eugospawner.store import open_store
 from tests.contract.store.values import NOON, a_session
+from tests.factories.sessions import begin
 
 async def caller(store, number):
     for n in range(10_000):
         name = f"{number}-{n}"
-        await store.sessions.open(a_session(name, workspace=str(number)))
+        await begin(store, a_session(name, workspace=str(number)))
         print(name, "open", flush=True)
         if n % 2:
             await store.sessions.end(name, reason="stopped", at=NOON)
@@ -55,11 +56,12 @@ FORGETFUL = """
 import asyncio, sys
 from eugospawner.store import open_store
 from tests.contract.store.values import a_session
+from tests.factories.sessions import begin
 
 async def main():
     store = await open_store(sys.argv[1])
-    await store.sessions.open(a_session())
-    asyncio.ensure_future(store.sessions.open(a_session("s2")))
+    await begin(store, a_session())
+    asyncio.ensure_future(begin(store, a_session("s2")))
 
 asyncio.run(main())
 """

@@ -17,6 +17,8 @@ from eugospawner.store import open_store, schema, upgrade
 from eugospawner.store.connect import database_at
 from eugospawner.store.tables import Base
 
+TABLES = {"alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit"}
+
 
 def look(url, at):
     async def run():
@@ -56,7 +58,7 @@ def test_history_has_one_head_and_says_why():
 def test_up_and_down_and_up_again(empty_url):
     assert tables(empty_url) == set()
     assert upgrade(empty_url) == schema.head() == schema.current(empty_url)
-    assert tables(empty_url) == {"alembic_version", "sessions", "volumes"}
+    assert tables(empty_url) == TABLES
     assert schema.downgrade(empty_url, "base") == schema.current(empty_url) == ""
     assert tables(empty_url) == {"alembic_version"}
     assert upgrade(empty_url) == schema.head()

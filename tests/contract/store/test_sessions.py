@@ -7,29 +7,36 @@ import pytest
 from eugospawner.policy.catalog import Kind
 from eugospawner.policy.errors import StoreError
 from tests.contract.store.values import MINUTE, NOON, a_session, check_sessions
+from tests.factories.sessions import a_demand, begin
 
 
 async def test_what_was_opened_comes_back_as_it_was(store):
     new = a_session(kind=Kind.VSCODE, workspace="tö 🐍")
-    await store.sessions.open(new)
+    await begin(store, new)
     session = await store.sessions.get("s1")
-    known = {"bound_at": None, "granted_percent": None, "ended_at": None, "end_reason": None}
+    known = {
+        "ends_at": NOON.replace(microsecond=123_000) + timedelta(hours=8),
+        "ends_because": "max-session",
+        "zone": "Europe/Berlin",
+        "reserved_from": NOON.replace(microsecond=123_000),
+        "bound_at": None,
+        "granted_percent": None,
+        "ended_at": None,
+        "end_reason": None,
+    }
     assert asdict(session) == asdict(new) | known
     assert session.kind is Kind.VSCODE
 
 
-async def test_a_session_without_gpu_and_deadline_is_one_too(store):
-    new = a_session(
-        gpu_model=None, gpu_count=0, sm_percent=100, requested_percent=0, ends_at=None,
-        ends_because=None,
-    )  # fmt: skip
-    await store.sessions.open(new)
+async def test_a_session_without_gpu_is_one_too(store):
+    new = a_session(gpu_model=None, gpu_count=0, sm_percent=100, requested_percent=0)
+    await begin(store, new)
     assert (await store.sessions.get("s1")).gpu_model is None
 
 
 async def test_times_come_back_in_utc_to_the_microsecond(store):
     berlin = timezone(timedelta(hours=1))
-    await store.sessions.open(a_session(admitted_at=NOON.astimezone(berlin)))
+    await begin(store, a_session(admitted_at=NOON.astimezone(berlin)))
     admitted_at = (await store.sessions.get("s1")).admitted_at
     assert admitted_at == NOON
     assert admitted_at.utcoffset() == timedelta(0)
@@ -40,37 +47,37 @@ async def test_an_unknown_session_is_none(store):
 
 
 async def test_opening_again_changes_nothing(store):
-    await store.sessions.open(a_session())
-    await store.sessions.open(a_session(image="another"))
+    await begin(store, a_session())
+    await begin(store, a_session(image="another"))
     session = await store.sessions.get("s1")
     assert session.image == a_session().image
     assert session.ended_at is None
 
 
 async def test_the_next_session_of_a_workspace_supersedes_the_one_before(store):
-    await store.sessions.open(a_session("s1"))
-    await store.sessions.open(a_session("s2", admitted_at=NOON + MINUTE))
+    await begin(store, a_session("s1"))
+    await begin(store, a_session("s2", admitted_at=NOON + MINUTE))
     first = await store.sessions.get("s1")
     assert (first.end_reason, first.ended_at) == ("superseded", NOON + MINUTE)
     assert [session.id for session in await store.sessions.open_sessions()] == ["s2"]
 
 
 async def test_other_workspaces_and_owners_are_not_superseded(store):
-    await store.sessions.open(a_session("s1"))
-    await store.sessions.open(a_session("s2", workspace="second"))
-    await store.sessions.open(a_session("s3", owner="bob"))
+    await begin(store, a_session("s1"))
+    await begin(store, a_session("s2", workspace="second"))
+    await begin(store, a_session("s3", owner="bob"))
     assert len(await store.sessions.open_sessions()) == 3
 
 
 async def test_a_late_repetition_does_not_end_the_successor(store):
-    await store.sessions.open(a_session("s1"))
-    await store.sessions.open(a_session("s2", admitted_at=NOON + MINUTE))
-    await store.sessions.open(a_session("s1"))
+    await begin(store, a_session("s1"))
+    await begin(store, a_session("s2", admitted_at=NOON + MINUTE))
+    await begin(store, a_session("s1"))
     assert [session.id for session in await store.sessions.open_sessions()] == ["s2"]
 
 
 async def test_binding_records_what_the_allocation_consumes_once(store):
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     await store.sessions.bind("s1", granted_percent=30, at=NOON + MINUTE)
     await store.sessions.bind("s1", granted_percent=99, at=NOON + 2 * MINUTE)
     session = await store.sessions.get("s1")
@@ -79,7 +86,7 @@ async def test_binding_records_what_the_allocation_consumes_once(store):
 
 
 async def test_a_session_that_ended_is_not_bound_any_more(store):
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     await store.sessions.end("s1", reason="stopped", at=NOON + MINUTE)
     await store.sessions.bind("s1", granted_percent=30, at=NOON + 2 * MINUTE)
     assert (await store.sessions.get("s1")).bound_at is None
@@ -91,7 +98,7 @@ async def test_binding_what_was_never_opened_is_an_error(store):
 
 
 async def test_the_first_reason_wins(store):
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     assert await store.sessions.end("s1", reason="idle", at=NOON + MINUTE) is True
     assert await store.sessions.end("s1", reason="stopped", at=NOON + 2 * MINUTE) is False
     session = await store.sessions.get("s1")
@@ -103,7 +110,7 @@ async def test_ending_what_is_unknown_is_false(store):
 
 
 async def test_of_many_that_end_a_session_at_once_one_did(store):
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     answers = await asyncio.gather(
         *(store.sessions.end("s1", reason=f"r{n}", at=NOON) for n in range(20))
     )
@@ -112,9 +119,9 @@ async def test_of_many_that_end_a_session_at_once_one_did(store):
 
 
 async def test_a_clock_that_went_back_ends_nothing_before_it_began(store):
-    await store.sessions.open(a_session("s1"))
+    await begin(store, a_session("s1"))
     await store.sessions.bind("s1", granted_percent=25, at=NOON - MINUTE)
-    await store.sessions.open(a_session("s2", admitted_at=NOON - MINUTE))
+    await begin(store, a_session("s2", admitted_at=NOON - MINUTE))
     first = await store.sessions.get("s1")
     assert (first.bound_at, first.ended_at) == (NOON, NOON)
     await store.sessions.end("s2", reason="stopped", at=NOON - 2 * MINUTE)
@@ -125,7 +132,7 @@ async def test_a_clock_that_went_back_ends_nothing_before_it_began(store):
 async def test_history_is_newest_first_and_limited(store):
     for n in range(5):
         at = NOON + n * MINUTE
-        await store.sessions.open(a_session(f"s{n}", workspace="ab"[n % 2], admitted_at=at))
+        await begin(store, a_session(f"s{n}", workspace="ab"[n % 2], admitted_at=at))
     ids = [session.id for session in await store.sessions.history("alice")]
     assert ids == ["s4", "s3", "s2", "s1", "s0"]
     assert [s.id for s in await store.sessions.history("alice", "b")] == ["s3", "s1"]
@@ -141,8 +148,6 @@ IMPOSSIBLE = {
     "a GPU of no model": {"gpu_model": None},
     "less than no GPU": {"gpu_count": -1, "gpu_model": None},
     "a negative charge": {"requested_percent": -1},
-    "a deadline without a cause": {"ends_because": None},
-    "a cause without a deadline": {"ends_at": None},
     "more bytes than 64 bits": {"memory_bytes": 2**63},
     "a naive time": {"admitted_at": NOON.replace(tzinfo=None)},
     "a time out of this world": {
@@ -159,13 +164,14 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("changes", IMPOSSIBLE.values(), ids=IMPOSSIBLE.keys())
 async def test_the_store_takes_no_session_with(store, changes):
     with pytest.raises(StoreError):
-        await store.sessions.open(a_session(**changes))
+        await store.sessions.open(a_session(**changes), a_demand(a_session()))
     assert await store.sessions.get("s1") is None
+    await check_sessions(store, "alice")
 
 
 async def test_hostile_text_is_only_text(store):
     for n, text in enumerate(
         ["'; DROP TABLE sessions; --", "%s", ":id", "\\", "\n", "İ", "𝒳" * 512]
     ):
-        await store.sessions.open(replace(a_session(f"s{n}"), owner=text))
+        await begin(store, replace(a_session(f"s{n}"), owner=text))
         assert [session.id for session in await store.sessions.history(text)] == [f"s{n}"]

@@ -9,6 +9,7 @@ from eugospawner.policy.errors import StoreError
 from eugospawner.store import open_store, upgrade
 from eugospawner.store.connect import database_at
 from tests.contract.store.values import NOON, a_session
+from tests.factories.sessions import begin
 
 
 async def test_ping_answers(store):
@@ -18,7 +19,7 @@ async def test_ping_answers(store):
 async def test_a_store_belongs_to_one_loop(store):
     async def elsewhere():
         with pytest.raises(StoreError, match="another event loop"):
-            await store.sessions.open(a_session())
+            await begin(store, a_session())
         with pytest.raises(StoreError, match="another event loop"):
             await store.sessions.get("s1")
 
@@ -29,7 +30,7 @@ async def test_a_store_belongs_to_one_loop(store):
 
 
 async def test_reads_do_not_wait_for_a_writer_elsewhere_but_writes_do(store, url):
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     began, may_end = threading.Event(), threading.Event()
 
     async def hold():
@@ -73,7 +74,7 @@ async def test_a_server_that_is_not_there_is_told_without_its_password(tmp_path)
 async def test_a_store_outlives_the_connections_to_its_server(server):
     server.create("restarted", "migrated")
     store = await open_store(server.url("restarted"))
-    await store.sessions.open(a_session())
+    await begin(store, a_session())
     await store.sessions.get("s1")
     server.cut("restarted")
     await store.ping()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from eugospawner.policy.catalog import Kind
 from eugospawner.store import NewSession, Session, Store
+from tests.contract.store.consistency import check_ledger_consistency
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -29,8 +30,6 @@ def a_session(session_id: str = "s1", **changes: object) -> NewSession:
         "memory_bytes": 64 * 2**30,
         "pod_name": "jupyter-alice",
         "admitted_at": NOON,
-        "ends_at": NOON + timedelta(hours=8),
-        "ends_because": "max-session",
     }
     return NewSession(**(values | changes))
 
@@ -50,4 +49,5 @@ async def check_sessions(store: Store, *owners: str) -> tuple[Session, ...]:
         assert (session.bound_at is None) == (session.granted_percent is None)
         for at in (session.bound_at, session.ended_at):
             assert at is None or at >= session.admitted_at
+    await check_ledger_consistency(store)
     return tuple(every)

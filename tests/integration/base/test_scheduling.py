@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 POLICY = "eugo-scheduling"
+HEARD_SECONDS = 20
 CLASSES = "/apis/scheduling.k8s.io/v1/priorityclasses"
 
 
@@ -48,6 +50,11 @@ def another_class(base: Prepared, request: pytest.FixtureRequest) -> Iterator[st
     name = f"{name}-{base.namespace}"
     body = {"metadata": {"name": name}, "value": 5, "preemptionPolicy": preemption}
     assert_admitted(base.admin.create(CLASSES, body))
+    # What admits Pods hears of new classes a moment later.
+    deadline = time.monotonic() + HEARD_SECONDS
+    while "was found" in base.attempt(a_workspace(spec={"priorityClassName": name})).message:
+        assert time.monotonic() < deadline, "the API server does not hear of the class"
+        time.sleep(0.05)
     yield name
     base.admin.delete(f"{CLASSES}/{name}")
 

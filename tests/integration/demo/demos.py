@@ -23,6 +23,8 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from devcluster import build
 from scripts.local import tools
 from tests.integration.demo import plain_user
@@ -88,6 +90,20 @@ def command(*options: str | Path) -> list[str | Path]:
     return [sys.executable, ROOT / "scripts" / "demo.py", *options]
 
 
+def open_catalog(folder: Path) -> Path:
+    """
+    Write the sample catalog for tests, and return its path.
+
+    A project without a plan may use everything in it: most tests are not about entitlements.
+    """
+    catalog = yaml.safe_load((ROOT / "helm-values" / "catalog.yaml").read_text("utf-8"))
+    catalog["defaults"]["plan"] |= {"gpu_models": "all", "at_once": {}}
+    catalog["defaults"]["plan"].pop("volumes")
+    path = folder / "open-catalog.yaml"
+    path.write_text(yaml.safe_dump(catalog, sort_keys=False), "utf-8")
+    return path
+
+
 def fails(*options: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a demo that is expected to give up by itself."""
     return subprocess.run(
@@ -105,6 +121,8 @@ def started(
     Args:
         before: Words before the command line, of a program that becomes it.
     """
+    if "--catalog" not in options:
+        options = (*options, "--catalog", open_catalog(data.parent))
     process = subprocess.Popen(
         [*before, *command("--port=0", "--data", data, *options)],
         cwd=cwd,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eugospawner.manifests import claims, names
-from eugospawner.policy.admission import Gpus
-from eugospawner.settings import load_catalog
+from eugospawner.policy.decisions import Gpus
+from eugospawner.settings import load
 from tests.integration.devcluster.places import Place, eventually
 from tests.integration.devcluster.pods import a_pod, with_claim
 
@@ -214,13 +214,13 @@ def test_a_t4_at_full_speed_has_no_limit(hub: Hub, new_user: Callable[[], str]) 
 
 def two_slices(**changes: Any) -> dict[str, Any]:
     """The template of two sevenths of the sample's A100; *changes* replace fields of the model."""
-    model = replace(load_catalog(CATALOG).gpu_models["A100-MIG"], **changes)
+    model = replace(load(CATALOG).catalog.gpu_models["A100-MIG"], **changes)
     template: dict[str, Any] = claims.make_claim_template(Gpus(model=model, count=2, sm_percent=15))
     return template
 
 
 def test_the_api_server_keeps_what_a_strategy_asks_for(namespace: str, kubectl: Kubectl) -> None:
-    models = load_catalog(CATALOG).gpu_models
+    models = load(CATALOG).catalog.gpu_models
     for template in (
         two_slices(),
         claims.make_claim_template(Gpus(model=models["T4-MPS"], count=1, sm_percent=50)),

@@ -9,6 +9,7 @@ import pytest
 
 from eugospawner.manifests import labels, names
 from eugospawner.store import NewSession
+from tests.factories.sessions import begin
 
 pytestmark = pytest.mark.cluster
 
@@ -26,7 +27,7 @@ async def orphaned(hub, store, user):
     (session, *_), pod = await store.sessions.history(user), pod_of(hub, user)
     ghost, meta = f"ghost-{uuid4().hex[:8]}", pod["metadata"]
     new = {name: getattr(session, name) for name in NewSession.__slots__}
-    await store.sessions.open(NewSession(**new | {"id": ghost, "owner": ghost}))
+    await begin(store, NewSession(**new | {"id": ghost, "owner": ghost}))
     copy = {
         "apiVersion": "v1",
         "kind": "Pod",

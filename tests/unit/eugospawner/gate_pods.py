@@ -22,21 +22,24 @@ from traitlets.config import Config
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import configured
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
+from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.spawner import EugoSpawner
 from tests.factories import (
     NOW,
     a_catalog,
+    a_plan,
     a_profile,
     a_project,
     some_accounts,
     some_volumes,
 )
+from tests.factories.accounts import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eugospawner.manifests.configured import Configured
-    from eugospawner.policy.admission import Grant
+    from eugospawner.policy.decisions import Grant
 
 Json = Any
 
@@ -146,9 +149,13 @@ def circumstances() -> Circumstances:
         startup_script="echo hello",
         environment={"WHERE": "{here}"},
     )
+    plan = a_plan(profiles=PROFILES | {"scripted"})
     return Circumstances(
         catalog=replace(catalog, profiles={**catalog.profiles, "scripted": scripted}),
-        accounts=some_accounts(a_project("lab", may_run_as_root=True)),
+        accounts=some_accounts(
+            a_project("lab", plan=plan, allows_root=True), personal=a_project(plan=plan)
+        ),
+        usage=NOTHING_USED,
         volumes=some_volumes("data", "old"),
         cluster=UNKNOWN_CLUSTER,
         now=NOW,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,18 +17,33 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from eugospawner import form, options, settings
-from eugospawner.policy.accounts import Accounts, Project, personal_accounts
-from eugospawner.policy.admission import Refusal
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView, Device
+from eugospawner.policy.decisions import Refusal
+from eugospawner.policy.limits import UNIT_HOUR
+from eugospawner.policy.quota import (
+    Limit,
+    Resource,
+    Span,
+    Subject,
+    SubjectKind,
+    period_at,
+)
 from eugospawner.policy.reasons import Reason
+from eugospawner.policy.standing import Standing
 from eugospawner.policy.volumes import Volume, Volumes
+from eugospawner.policy.windows import WeeklyWindow, WeekTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SAMPLE = Path(__file__).parents[3] / "helm-values" / "catalog.yaml"
-CATALOG = settings.load_catalog(SAMPLE)
-ALICE = personal_accounts("alice")
+DECLARED = settings.load(SAMPLE)
+CATALOG = DECLARED.catalog
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+NO_PLAN = DECLARED.directory.accounts_of("alice", "alice")
+OPEN = replace(NO_PLAN.personal.plan, gpu_models=frozenset(CATALOG.gpu_models))
+ALICE = replace(NO_PLAN, projects=(replace(NO_PLAN.personal, plan=OPEN),))
+VISION = replace(ALICE.personal, key="vision", display_name="Vision")
 NO_VOLUMES = Volumes(by_key={})
 _VOID = {"input", "meta", "link", "br"}
 
@@ -109,6 +125,7 @@ def page(**changes: Any) -> Node:
         "cluster": UNKNOWN_CLUSTER,
         "options": {},
         "base_url": "/hub/",
+        "now": NOW,
     }
     return read(form.render(**(arguments | changes)))
 
@@ -204,6 +221,7 @@ def test_saved_words_of_any_kind_give_a_form(words: dict[str, object]) -> None:
         cluster=UNKNOWN_CLUSTER,
         options=words,
         base_url="/hub/",
+        now=NOW,
     )
     html.encode()
     read(html)
@@ -360,16 +378,106 @@ def test_root_is_greyed_with_whom_to_ask_unless_a_project_allows_it() -> None:
     root = page()
     assert "disabled" in root.by_id("eugo-root_shell")
     assert "Ask an admin to enable root containers" in root.by_id("eugo-root_shell-help").text
-    rooted = Project(key="vision", display_name="Vision", may_run_as_root=True)
-    root = page(accounts=Accounts(projects=(*ALICE.projects, rooted)))
+    rooted = replace(VISION, allows_root=True)
+    both = replace(ALICE, projects=(*ALICE.projects, rooted))
+    root = page(accounts=both, options={"project": "vision"})
     assert "disabled" not in root.by_id("eugo-root_shell")
+    assert "disabled" in page(accounts=both).by_id("eugo-root_shell")
+
+
+def test_what_is_outside_the_plan_stands_behind_a_disclosure_with_whom_to_ask() -> None:
+    """F41."""
+    root = page(accounts=NO_PLAN)
+    outside = root.all("details")
+    assert [each.one("summary").text for each in outside[:2]] == [
+        "8 profiles outside the plan",
+        "6 models outside the plan",
+    ]
+    h100 = next(each for each in outside[1].all("input") if each["value"] == "H100")
+    assert "disabled" in h100
+    assert "Ask a project manager to bind a plan" in root.by_id(h100["aria-describedby"]).text
+    assert not page().all("details", **{"class": "eugo-details eugo-outside"})
+
+
+def test_what_was_asked_for_outside_the_plan_stays_chosen_and_is_sent() -> None:
+    root = page(accounts=NO_PLAN, options={"profile": "nb-gpu-h100", "gpu_model": "H100"})
+    assert sent(root)["profile"] == ["nb-gpu-h100"]
+    assert sent(root)["gpu_model"] == ["H100"]
+
+
+def test_queues_are_those_of_the_plan_and_the_default_one() -> None:
+    """F39, F55, F59."""
+    assert [each["value"] for each in page().by_id("eugo-queue").all("option")] == [""]
+    plan = replace(OPEN, key="research", queues=("research-high", "research-batch"))
+    vision = replace(ALICE, projects=(replace(VISION, plan=plan),))
+    labels = [each.text for each in page(accounts=vision).by_id("eugo-queue").all("option")]
+    assert labels == [
+        "Default queue – Always available, no priority guarantees (priority 0, not preemptible)",
+        (
+            "Research, first – For what cannot wait; starts before the other queues "
+            "(priority 1000, deserves 2.00 GPUs, not preemptible)"
+        ),
+        (
+            "Research, batch – Waits behind the other queues, and may be stopped for them "
+            "(priority -10, preemptible)"
+        ),
+    ]
+
+
+def test_a_queue_whose_window_is_closed_says_when_it_opens() -> None:
+    """F60."""
+    window = WeeklyWindow(
+        zone="Europe/Berlin", start=WeekTime(day=0, minute=480), end=WeekTime(day=0, minute=600)
+    )
+    plan = replace(OPEN, key="research", queues=("research-high",), windows=(window,))
+    vision = replace(ALICE, projects=(replace(VISION, plan=plan),))
+    option = page(accounts=vision).by_id("eugo-queue").one("option", value="research-high")
+    assert option.text.startswith("Closed, opens Mon 2026-11-30 08:00 Europe/Berlin: Research")
+
+
+def test_other_projects_are_links_that_start_nothing() -> None:
+    both = replace(ALICE, projects=(*ALICE.projects, VISION))
+    links = page(accounts=both).by_id("eugo-projects").all("a")
+    assert [link["href"] for link in links] == ["?project=vision"]
+
+
+def test_limits_stand_above_the_fields_with_what_is_left_and_when_more_comes() -> None:
+    """L6, F98, F101."""
+    limit = Limit(
+        key="gpu-each-month",
+        subject=Subject(SubjectKind.USER, "alice"),
+        resource=Resource.GPU,
+        span=Span.MONTH,
+        gpu_model=None,
+        amount=100 * UNIT_HOUR[Resource.GPU],
+    )
+    period = period_at(Span.MONTH, "Europe/Berlin", NOW)
+    standing = Standing(
+        limit=limit,
+        used=85 * UNIT_HOUR[Resource.GPU],
+        period=period,
+        warned_at=None,
+        spent_at=datetime(2026, 11, 30, 20, 0, tzinfo=UTC),
+    )
+    root = page(standings=(standing,))
+    row = root.one("table").one("tbody").one("tr")
+    assert [" ".join(each.text.split()) for each in row.all("th") + row.all("td")] == [
+        "This month, you",
+        "85.00 of 100.00 GPU hours",
+        "15.00 GPU hours",
+        (
+            "Tue 2026-12-01 00:00 Europe/Berlin; "
+            "at this rate all used up Mon 2026-11-30 21:00 Europe/Berlin"
+        ),
+        "85 % used",
+    ]
+    assert row.all("span", **{"data-tone": "warn"})
 
 
 def test_a_single_project_is_a_fact_and_several_are_a_choice() -> None:
     assert "project" not in sent(page())
-    vision = Project(key="vision", display_name="Vision")
     root = page(
-        accounts=Accounts(projects=(*ALICE.projects, vision)), options={"project": "vision"}
+        accounts=replace(ALICE, projects=(*ALICE.projects, VISION)), options={"project": "vision"}
     )
     assert sent(root)["project"] == ["vision"]
 
@@ -518,7 +626,7 @@ def test_nothing_that_people_write_becomes_markup() -> None:
         options=words,
         refusals=tuple(refusal(word, sentence=HOSTILE) for word in form.LABELS),
         nearest={"cpu": HOSTILE},
-        accounts=Accounts(projects=(Project(key=HOSTILE, display_name=HOSTILE),)),
+        accounts=replace(ALICE, projects=(replace(VISION, key=HOSTILE, display_name=HOSTILE),)),
         preflight=a_preflight(
             sentence=HOSTILE,
             facts=(form.Fact(label=HOSTILE, value=HOSTILE),),

@@ -43,6 +43,7 @@ from eugospawner.handlers import (
 from eugospawner.judge import Circumstances, Verdict, judge
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.quota import NOTHING_USED
 from tests.factories import NOW, a_catalog, an_actor, some_accounts, some_volumes
 
 
@@ -61,14 +62,15 @@ class FakeSpawner:
         self._spawn_future: asyncio.Future[object] | None = None
         self.judged: list[object] = []
 
-    async def judge(self, words: object, *, asker: Any, workspace: str) -> Verdict:
-        assert asker.name == "alice"
+    async def judge(self, words: object, *, handler: Any, workspace: str) -> Verdict:
+        assert handler.current_user.name == "alice"
         self.judged.append(words)
         return judge(
             words,
             Circumstances(
                 catalog=a_catalog(),
                 accounts=some_accounts(),
+                usage=NOTHING_USED,
                 volumes=some_volumes(),
                 cluster=UNKNOWN_CLUSTER,
                 now=NOW,

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eugospawner import options
-from eugospawner.policy.admission import Refusal
 from eugospawner.policy.catalog import Kind
+from eugospawner.policy.decisions import Refusal
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
 from tests.factories import GIB, a_request, a_volume_request, decide_about

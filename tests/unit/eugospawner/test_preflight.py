@@ -8,8 +8,20 @@ import pytest
 
 from eugospawner import form, options, preflight
 from eugospawner.form import Outcome
-from eugospawner.policy.admission import Admitted, Decision
-from tests.factories import a_cluster, decide_about
+from eugospawner.policy.catalog import AtOnce
+from eugospawner.policy.decisions import Admitted, Decision
+from eugospawner.policy.limits import UNIT_HOUR, Quota
+from eugospawner.policy.quota import (
+    Amounts,
+    Cell,
+    Resource,
+    Span,
+    Subject,
+    SubjectKind,
+    Usage,
+    Used,
+)
+from tests.factories import a_catalog, a_cluster, a_plan, a_project, decide_about, some_accounts
 
 
 def described(decision: Decision, **words: object) -> form.Preflight:
@@ -29,8 +41,10 @@ def test_a_share_that_is_free_starts_now_and_says_what_it_costs_and_when_it_ends
     assert facts(decision) == {
         "GPU": "1 × NVIDIA H100, 25 % SM",
         "Effective GPUs": "0.25",
+        "Charge per hour": "0.25 GPU hours",
         "CPU and memory": "2 CPU, 8 GiB",
-        "Ends": "when you stop it, at the latest 8 h after its start",
+        "Ends": "when you stop it, at the latest Tue 2026-11-24 21:00 Europe/Berlin: "
+        "the longest session of the profile",
     }
 
 
@@ -63,7 +77,8 @@ def test_without_gpu_nothing_is_said_of_shares() -> None:
     assert facts(decision) == {
         "GPU": "none",
         "CPU and memory": "2 CPU, 8 GiB",
-        "Ends": "when you stop it",
+        "Ends": "when you stop it, at the latest Wed 2026-11-25 13:00 Europe/Berlin: "
+        "the longest session of the profile",
     }
 
 
@@ -122,3 +137,30 @@ def test_json_carries_everything_the_page_shows_and_fields_that_read_back() -> N
 
 def test_json_of_what_starts_has_no_offer() -> None:
     assert preflight.to_json(described(decide_about()))["nearest"] is None
+
+
+def test_limits_say_what_the_session_takes_and_what_is_left() -> None:
+    """L6: the whole session, in the worst case."""
+    user = Subject(SubjectKind.USER, "alice")
+    month = Quota(
+        key="month",
+        subject=user,
+        resource=Resource.GPU,
+        span=Span.MONTH,
+        gpu_model=None,
+        amount=10 * UNIT_HOUR[Resource.GPU],
+    )
+    plan = a_plan(at_once=AtOnce(gpu_percent=200))
+    cell = Cell(user, Span.MONTH, "2026-11", "H100")
+    decision = decide_about(
+        profile="gpu",
+        sm_percent=50,
+        catalog=replace(a_catalog(), quotas=(month,)),
+        accounts=some_accounts(personal=a_project(plan=plan)),
+        usage=Usage({cell: Used(settled=Amounts(gpu=7 * UNIT_HOUR[Resource.GPU]))}),
+    )
+    said = facts(decision)
+    assert said["At once, the project"] == "takes 0.50 GPUs, leaves 1.50 GPUs"
+    assert said["This month, you"] == ("reserves up to 3.00 GPU hours, leaves 0.00 GPU hours")
+    assert said["Ends"].endswith("no more of a quota is left")
+    assert "19:00 Europe/Berlin" in said["Ends"]  # three hours at half a GPU are six

@@ -16,12 +16,15 @@ import pytest
 from jupyterhub.spawner import SpawnException
 
 from eugospawner.manifests import labels
+from eugospawner.policy.quota import Fits
 from eugospawner.reflector import Bell
 from tests.unit.eugospawner.gate_pods import OPTIONS, OfflineSpawner, a_spawner
 from tests.unit.eugospawner.test_cluster import FakeApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from eugospawner.policy.quota import Demand
 
 VOLUMES_AND_GPU = {**OPTIONS["share"], **OPTIONS["volumes"]}
 
@@ -35,8 +38,9 @@ class FakeStore:
         self.ended: list[tuple[str, str]] = []
         self.added: list[str] = []
 
-    async def open(self, session: Any) -> None:
+    async def open(self, session: Any, demand: Demand) -> Fits:
         self.opened.append(session.id)
+        return Fits(ends_at=demand.latest_end, because=demand.because)
 
     async def end(self, session: str, *, reason: str, at: object) -> None:  # noqa: ARG002
         self.ended.append((session, reason))

@@ -7,8 +7,8 @@ from scripts.local import hub, people, workdir
 def an_environment(**inherited: str) -> dict[str, str]:
     return hub.environment(
         inherited,
-        root=Path("/src"),
-        folder=Path("/data"),
+        store_url="sqlite:////data/store.sqlite",
+        catalog=Path("/src/helm-values/catalog.yaml"),
         settings=Path("/data/hub.json"),
         kubeconfig=Path("/data/hub.kubeconfig"),
     )

@@ -6,39 +6,62 @@ The table holds one request for each way to be refused. What holds for every req
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from eugospawner.policy.accounts import Actor
-from eugospawner.policy.admission import Admitted, Decision, Denied, Queued, Refusal, nearest
+from eugospawner.policy.admission import nearest
 from eugospawner.policy.capacity import Fit
-from eugospawner.policy.catalog import Kind
+from eugospawner.policy.case import demand_of
+from eugospawner.policy.catalog import AtOnce, Kind
+from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued, Refusal
+from eugospawner.policy.limits import Override
+from eugospawner.policy.quota import (
+    HOUR_MS,
+    NOTHING_USED,
+    Amounts,
+    Cell,
+    Fits,
+    Resource,
+    Span,
+    Subject,
+    SubjectKind,
+    Used,
+    fit,
+)
 from eugospawner.policy.reasons import Reason, Who
+from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime
 from tests.factories import (
     GIB,
     NOW,
     a_catalog,
     a_catalog_without,
     a_cluster,
+    a_group,
     a_mig_model,
+    a_person,
+    a_plan,
     a_profile,
     a_project,
     a_queue,
+    a_quota,
     a_request,
     a_volume_request,
     an_actor,
     an_image,
+    an_organization,
     decide_about,
     some_accounts,
+    some_usage,
     some_volumes,
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """A request that is refused for one reason."""
+    """A request that is refused for one reason; no *change*: none helps."""
 
     words: dict[str, Any]
     reason: Reason
@@ -54,7 +77,514 @@ BASE = "registry.example/eugo/base:1.0"
 CODE = "registry.example/eugo/code:1.0"
 DATA = a_volume_request("data", "/mnt/data")
 
+ALICE = Subject(SubjectKind.USER, "alice")
+OWN = Subject(SubjectKind.PROJECT, "personal-alice")
+LAB = Subject(SubjectKind.PROJECT, "lab")
+BATCH = Subject(SubjectKind.QUEUE, "batch")
+WEDNESDAY = WeeklyWindow(
+    zone="Europe/Berlin", start=WeekTime(day=2, minute=14 * 60), end=WeekTime(day=2, minute=16 * 60)
+)
+OVER = OneOffWindow(
+    zone="Asia/Kathmandu",
+    start=datetime(2026, 11, 1, 8),  # noqa: DTZ001 - wall time
+    end=datetime(2026, 11, 2, 8),  # noqa: DTZ001
+)
+GPU_HOUR = 100 * HOUR_MS
+
+
+def under(*others: Any, **plan: Any) -> dict[str, Any]:
+    """A world where the personal project has a plan with these entitlements."""
+    return {"accounts": some_accounts(*others, personal=a_project(plan=a_plan(**plan)))}
+
+
+def quota_used(used: int, of_model: str = "H100", **changes: Any) -> dict[str, Any]:
+    """A world where Alice has used so much of a quota of 40 GPU hours this month."""
+    return {
+        "catalog": a_catalog(quotas=(a_quota(**changes),)),
+        "usage": some_usage(ALICE, span=Span.MONTH, start="2026-11", gpu_model=of_model, gpu=used),
+    }
+
+
 CASES = {
+    "somebody whose account is suspended": Case(
+        {},
+        Reason.ACCOUNT_SUSPENDED,
+        403,
+        Who.ADMIN,
+        "options",
+        "The account of alice is suspended: she left in October. "
+        "Ask an admin to lift the suspension.",
+        {},
+        {"accounts": some_accounts(person=a_person(suspended_because="she left in October"))},
+    ),
+    "a suspended organization": Case(
+        {},
+        Reason.ORGANIZATION_SUSPENDED,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "project",
+        "Organization acme is suspended: a payment is overdue. Nothing can be started on its "
+        "account until that is settled. Contact billing@acme.example.",
+        {},
+        {
+            "accounts": some_accounts(
+                personal=a_project(
+                    organization=an_organization(
+                        suspended_because="a payment is overdue", contact="billing@acme.example"
+                    )
+                )
+            )
+        },
+    ),
+    "a project of a suspended organization, beside others": Case(
+        {"project": "lab"},
+        Reason.ORGANIZATION_SUSPENDED,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "project",
+        "Organization acme is suspended: its credits are used up. Nothing can be started on its "
+        "account until that is settled. Contact an owner of Organization acme.",
+        {"project": "personal-alice"},
+        {
+            "accounts": some_accounts(
+                a_project(
+                    "lab", organization=an_organization(suspended_because="its credits are used up")
+                )
+            )
+        },
+    ),
+    "somebody who asks for another": Case(
+        {},
+        Reason.NOT_PERMITTED,
+        403,
+        Who.ADMIN,
+        "options",
+        "bob may not start workspaces of alice. Ask alice or an admin to start it.",
+        {},
+        {"actor": Actor(name="bob")},
+    ),
+    "a queue that the plan does not have": Case(
+        {"queue": "batch"},
+        Reason.QUEUE_UNKNOWN,
+        403,
+        Who.PROJECT_MANAGER,
+        "queue",
+        "The project has no queue 'batch'. The default queue is always available.",
+        {"queue": None},
+        under(queues=()),
+    ),
+    "a queue whose window is closed": Case(
+        {"queue": "batch"},
+        Reason.WINDOW_CLOSED,
+        403,
+        Who.PROJECT_MANAGER,
+        "queue",
+        "The queue Queue batch is closed and opens Wed 2026-11-25 14:00 Europe/Berlin "
+        "(plan Plan everything). The default queue is always available.",
+        {"queue": None},
+        under(windows=(WEDNESDAY,)),
+    ),
+    "a queue whose window closes at once": Case(
+        {"queue": "batch"},
+        Reason.WINDOW_CLOSED,
+        403,
+        Who.PROJECT_MANAGER,
+        "queue",
+        "The queue Queue batch closes within a minute and opens Wed 2026-12-02 14:00 Europe/Berlin "
+        "(plan Plan everything). The default queue is always available.",
+        {"queue": None},
+        {**under(windows=(WEDNESDAY,)), "now": datetime(2026, 11, 25, 14, 59, 1, tzinfo=UTC)},
+    ),
+    "a queue whose windows are all over": Case(
+        {"queue": "batch"},
+        Reason.WINDOW_CLOSED,
+        403,
+        Who.PROJECT_MANAGER,
+        "queue",
+        "The queue Queue batch is closed and does not open again (plan Plan everything). "
+        "The default queue is always available.",
+        {"queue": None},
+        under(windows=(OVER,)),
+    ),
+    "a profile that the plan does not have": Case(
+        {"profile": "code", "flavor": "cpu-8"},
+        Reason.PROFILE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "profile",
+        "The profile Profile code is not in the plan Plan everything. Choose one of: notebook, gpu. "
+        "Ask a project manager to bind a plan that includes it.",
+        {"profile": "notebook", "flavor": "cpu-8", "kind": None, "image": None},
+        under(profiles=frozenset({"notebook", "gpu"})),
+    ),
+    "a profile that needs a plan": Case(
+        {"profile": "code"},
+        Reason.PROFILE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "profile",
+        "The profile Profile code needs a plan, and the project has none. Choose one of: notebook. "
+        "Ask a project manager to bind a plan that includes it.",
+        {"profile": "notebook", "flavor": "cpu-2", "kind": None, "image": None},
+        under(key="", profiles=frozenset({"notebook"})),
+    ),
+    "any profile where the plan has none": Case(
+        {},
+        Reason.PROFILE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "profile",
+        "The profile Profile notebook is not in the plan Plan everything. "
+        "Ask a project manager to bind a plan that includes it.",
+        {},
+        under(profiles=frozenset()),
+    ),
+    "an image that the plan does not have": Case(
+        {"profile": "code", "image": CODE},
+        Reason.IMAGE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "image",
+        "The image Image code is not in the plan Plan everything. Ask a project manager to bind "
+        "a plan that includes it, or choose another image.",
+        {"image": None},
+        under(images=frozenset({"base", "pinned"})),
+    ),
+    "an editor of which the plan has no image, in a profile with another": Case(
+        {"profile": "code"},
+        Reason.IMAGE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "image",
+        "The image Image code is not in the plan Plan everything. Ask a project manager to bind "
+        "a plan that includes it, or choose another image.",
+        {"kind": Kind.JUPYTERLAB, "image": None},
+        under(images=frozenset({"base"})),
+    ),
+    "a profile of which the plan has no image": Case(
+        {},
+        Reason.IMAGE_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "image",
+        "The image Image base is not in the plan Plan everything. Ask a project manager to bind "
+        "a plan that includes it, or choose another image.",
+        {"profile": "code", "flavor": "cpu-2", "kind": None, "image": None},
+        under(images=frozenset({"code"})),
+    ),
+    "a root shell in a project whose group has none": Case(
+        {"project": "lab", "root_shell": True},
+        Reason.ROOT_NOT_ALLOWED,
+        403,
+        Who.ADMIN,
+        "root_shell",
+        "A root shell is not enabled here. "
+        "Ask an admin to enable root containers on the project and the owning group.",
+        {"root_shell": False},
+        {"accounts": some_accounts(a_project("lab", group=a_group(), allows_root=True))},
+    ),
+    "a root shell in a project that has none, of a group that has": Case(
+        {"project": "lab", "root_shell": True},
+        Reason.ROOT_NOT_ALLOWED,
+        403,
+        Who.ADMIN,
+        "root_shell",
+        "A root shell is not enabled here. "
+        "Ask an admin to enable root containers on the project and the owning group.",
+        {"root_shell": False},
+        {"accounts": some_accounts(a_project("lab", group=a_group(may_run_as_root=True)))},
+    ),
+    "a GPU model that the plan does not have": Case(
+        {"gpu_count": 3, "gpu_model": "H100", "sm_percent": 50},
+        Reason.GPU_MODEL_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "gpu_model",
+        "NVIDIA H100 is not in the plan Plan everything. Choose one of: L4, A100. "
+        "Ask a project manager to bind a plan that includes the model you need.",
+        {"gpu_model": "L4", "gpu_count": 1},
+        under(gpu_models=frozenset({"A100", "L4"})),
+    ),
+    "a GPU where the plan has none": Case(
+        {"profile": "gpu"},
+        Reason.GPU_MODEL_NOT_IN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "gpu_model",
+        "NVIDIA H100 needs a plan, and the project has none. "
+        "Ask a project manager to bind a plan that includes the model you need.",
+        {"gpu_model": None, "gpu_count": 0},
+        under(key="", gpu_models=frozenset()),
+    ),
+    "more GPUs than the plan allows at once": Case(
+        {"gpu_count": 3, "gpu_model": "H100"},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "sm_percent",
+        "You asked for 3.00 GPUs; the personal project may have 2.00 GPUs at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {"gpu_count": 3, "sm_percent": 66},
+        under(at_once=AtOnce(gpu_percent=200)),
+    ),
+    "more whole GPUs than the plan allows at once": Case(
+        {"gpu_count": 2, "gpu_model": "A100"},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "sm_percent",
+        "You asked for 2.00 GPUs; the personal project may have 1.50 GPUs at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {"gpu_count": 1, "sm_percent": 100},
+        under(at_once=AtOnce(gpu_percent=150)),
+    ),
+    "a whole GPU where a plan allows half of one": Case(
+        {"gpu_count": 1, "gpu_model": "A100"},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "sm_percent",
+        "You asked for 1.00 GPUs; alice may have 0.50 GPUs at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {"gpu_model": "H100", "gpu_count": 1, "sm_percent": 50},
+        under(person_at_once=AtOnce(gpu_percent=50)),
+    ),
+    "more GPUs than the queue allows at once": Case(
+        {"gpu_count": 2, "gpu_model": "L4", "queue": "batch"},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "sm_percent",
+        "You asked for 2.00 GPUs; the queue Queue batch may have 1.00 GPUs at once. "
+        "Ask for less, or choose another queue.",
+        {"gpu_count": 2, "sm_percent": 50},
+        {
+            "catalog": a_catalog(
+                queues={
+                    "default": a_queue(),
+                    "batch": a_queue("batch", at_once=AtOnce(gpu_percent=100)),
+                }
+            )
+        },
+    ),
+    "more CPU than the plan allows at once": Case(
+        {"project": "lab", "cpu_millicores": 4001},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "cpu",
+        "You asked for 4.01 CPU; the project Project lab may have 4.00 CPU at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {"cpu_millicores": 4000},
+        {
+            "accounts": some_accounts(
+                a_project("lab", group=a_group(), plan=a_plan(at_once=AtOnce(cpu_millicores=4000)))
+            )
+        },
+    ),
+    "more memory than the plan allows at once": Case(
+        {"memory_bytes": 8 * GIB + 1},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "memory",
+        "You asked for 8.01 GiB memory; the personal project may have 8.00 GiB memory at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {"memory_bytes": 8 * GIB},
+        under(at_once=AtOnce(memory_bytes=8 * GIB)),
+    ),
+    "less CPU than anything can run with": Case(
+        {},
+        Reason.MORE_THAN_PLAN,
+        403,
+        Who.PROJECT_MANAGER,
+        "cpu",
+        "You asked for 2.00 CPU; the personal project may have 0.05 CPU at once. "
+        "Ask for less, or ask a project manager to bind a plan with more.",
+        {},
+        under(at_once=AtOnce(cpu_millicores=50)),
+    ),
+    "new volumes for which the plan has no room": Case(
+        {"volumes": (DATA, a_volume_request("old"), a_volume_request("more"))},
+        Reason.VOLUMES_MORE_THAN_PLAN,
+        409,
+        Who.PROJECT_MANAGER,
+        "volumes",
+        "New volumes would take 10Gi, and the volumes that there are have 20Gi of the 29Gi that the "
+        "plan Plan everything allows. Mount a volume that exists, or ask a project manager to bind "
+        "a plan with more.",
+        {"volumes": (DATA, a_volume_request("old"))},
+        {**under(volumes_bytes=29 * GIB), "owned_volumes": some_volumes("old")},
+    ),
+    "a new volume where there are too many already": Case(
+        {"volumes": (DATA,)},
+        Reason.VOLUMES_MORE_THAN_PLAN,
+        409,
+        Who.PROJECT_MANAGER,
+        "volumes",
+        "New volumes would take 5Gi, and the volumes that there are have 40Gi of the 30Gi that a "
+        "project without a plan allows. Mount a volume that exists, or ask a project manager to "
+        "bind a plan with more.",
+        {"volumes": ()},
+        {**under(key="", volumes_bytes=30 * GIB), "owned_volumes": some_volumes("a", "b")},
+    ),
+    "half a GPU where a quarter is left": Case(
+        {"gpu_count": 1, "gpu_model": "H100", "sm_percent": 50},
+        Reason.IN_USE,
+        409,
+        Who.YOU,
+        "sm_percent",
+        "The personal project has 1.75 of 2.00 GPUs in use or reserved, and you asked for 0.50 GPUs "
+        "more. Stop a workspace of the project, or ask for less.",
+        {"gpu_count": 1, "sm_percent": 25},
+        {**under(at_once=AtOnce(gpu_percent=200)), "usage": some_usage(OWN, gpu=175)},
+    ),
+    "a GPU where none is left": Case(
+        {"profile": "gpu"},
+        Reason.IN_USE,
+        409,
+        Who.YOU,
+        "sm_percent",
+        "alice has 1.00 of 1.00 GPUs in use or reserved, and you asked for 1.00 GPUs more. "
+        "Stop a workspace, or ask for less.",
+        {"gpu_model": None, "gpu_count": 0},
+        {**under(person_at_once=AtOnce(gpu_percent=100)), "usage": some_usage(ALICE, gpu=100)},
+    ),
+    "GPUs that others have taken in the queue": Case(
+        {"gpu_count": 1, "gpu_model": "A100", "queue": "batch"},
+        Reason.IN_USE,
+        409,
+        Who.YOU,
+        "sm_percent",
+        "The queue Queue batch has 3.40 of 4.00 GPUs in use or reserved, and you asked for "
+        "1.00 GPUs more. Ask for less, or choose another queue.",
+        {"gpu_model": "H100", "gpu_count": 1, "sm_percent": 60},
+        {
+            "catalog": a_catalog(
+                queues={
+                    "default": a_queue(),
+                    "batch": a_queue("batch", at_once=AtOnce(gpu_percent=400)),
+                }
+            ),
+            "usage": some_usage(BATCH, gpu=340),
+        },
+    ),
+    "CPU of which less is left": Case(
+        {"project": "lab", "cpu_millicores": 3000},
+        Reason.IN_USE,
+        409,
+        Who.YOU,
+        "cpu",
+        "The project Project lab has 2.00 of 4.00 CPU in use or reserved, and you asked for 3.00 CPU "
+        "more. Stop a workspace of the project, or ask for less.",
+        {"cpu_millicores": 2000},
+        {
+            "accounts": some_accounts(
+                a_project("lab", group=a_group(), plan=a_plan(at_once=AtOnce(cpu_millicores=4000)))
+            ),
+            "usage": some_usage(LAB, cpu=2000),
+        },
+    ),
+    "memory of which too little is left": Case(
+        {},
+        Reason.IN_USE,
+        409,
+        Who.YOU,
+        "memory",
+        "The personal project has 15.75 of 16.00 GiB memory in use or reserved, and you asked for "
+        "8.00 GiB memory more. Stop a workspace of the project, or ask for less.",
+        {},
+        {
+            **under(at_once=AtOnce(memory_bytes=16 * GIB)),
+            "usage": some_usage(OWN, memory=16 * 1024 - 256),
+        },
+    ),
+    "a model whose hours are used up": Case(
+        {"gpu_count": 2, "gpu_model": "H100", "sm_percent": 50},
+        Reason.QUOTA_EXHAUSTED,
+        409,
+        Who.ADMIN,
+        "gpu_model",
+        "alice has used or reserved 40.00 of 40.00 H100 hours per month (quota h100-month). "
+        "The quota resets Tue 2026-12-01 00:00 Europe/Berlin; an admin can grant more before.",
+        {"gpu_model": "L4", "gpu_count": 1},
+        quota_used(40 * GPU_HOUR, key="h100-month", gpu_model="H100"),
+    ),
+    "GPU hours that are used up, of whichever model": Case(
+        {"profile": "gpu"},
+        Reason.QUOTA_EXHAUSTED,
+        409,
+        Who.ADMIN,
+        "gpu_model",
+        "alice has used or reserved 39.99 of 40.00 GPU hours per month (quota gpu-month), and the "
+        "rest would not last a minute. "
+        "The quota resets Tue 2026-12-01 00:00 Europe/Berlin; an admin can grant more before.",
+        {"gpu_model": None, "gpu_count": 0},
+        # A millisecond less than a minute is left.
+        quota_used(40 * GPU_HOUR - 100 * 59_999, "T4"),
+    ),
+    "a day of an organization that is used up": Case(
+        {},
+        Reason.QUOTA_EXHAUSTED,
+        409,
+        Who.ADMIN,
+        "cpu",
+        "Organization acme has used or reserved 123.00 of 100.00 CPU hours per day "
+        "(quota acme-day). The quota resets Wed 2026-11-25 00:00 Europe/Berlin; "
+        "an admin can grant more before.",
+        {},
+        {
+            "accounts": some_accounts(personal=a_project(organization=an_organization())),
+            "catalog": a_catalog(
+                quotas=(
+                    a_quota(
+                        "acme-day",
+                        subject=Subject(SubjectKind.ORGANIZATION, "acme"),
+                        resource=Resource.CPU,
+                        span=Span.DAY,
+                        amount=100 * 1000 * HOUR_MS,
+                    ),
+                )
+            ),
+            "usage": some_usage(
+                Subject(SubjectKind.ORGANIZATION, "acme"),
+                span=Span.DAY,
+                start="2026-11-24",
+                cpu=123 * 1000 * HOUR_MS,
+            ),
+        },
+    ),
+    "memory of a group that is used up": Case(
+        {"project": "lab"},
+        Reason.QUOTA_EXHAUSTED,
+        409,
+        Who.ADMIN,
+        "memory",
+        "The group Group lab has used or reserved 1.00 of 1.00 GiB memory hours per month "
+        "(quota ram). The quota resets Tue 2026-12-01 00:00 Europe/Berlin; "
+        "an admin can grant more before.",
+        {},
+        {
+            "accounts": some_accounts(a_project("lab", group=a_group())),
+            "catalog": a_catalog(
+                quotas=(
+                    a_quota(
+                        "ram",
+                        subject=Subject(SubjectKind.GROUP, "lab"),
+                        resource=Resource.MEMORY,
+                        amount=1024 * HOUR_MS,
+                    ),
+                )
+            ),
+            "usage": some_usage(
+                Subject(SubjectKind.GROUP, "lab"),
+                span=Span.MONTH,
+                start="2026-11",
+                gpu_model="",
+                memory=1024 * HOUR_MS,
+            ),
+        },
+    ),
     "a project that does not exist or is not yours": Case(
         {"project": "vision"},
         Reason.PROJECT_UNKNOWN,
@@ -438,15 +968,18 @@ def test_the_answer_to(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_the_change_admits(case: Case) -> None:
+def test_the_change_if_there_is_one_admits(case: Case) -> None:
     request = a_request(**case.words)
     decision = decide_about(request, **case.world)
     assert isinstance(decision, Denied)
 
     amended = decision.amend(request)
+    assert nearest(request, lambda again: decide_about(again, **case.world)) == amended
+    if not case.change:
+        assert amended is None
+        return
     assert amended is not None
     assert not isinstance(decide_about(amended, **case.world), Denied)
-    assert nearest(request, lambda again: decide_about(again, **case.world)) == amended
 
 
 def test_every_reason_that_admission_gives_has_a_case() -> None:
@@ -646,13 +1179,25 @@ def test_an_admin_who_starts_for_somebody_is_bound_by_the_same_rules() -> None:
 
 
 def test_a_root_shell_is_granted_where_the_project_has_it() -> None:
-    accounts = some_accounts(a_project("lab", may_run_as_root=True))
+    accounts = some_accounts(a_project("lab", allows_root=True))
     grant = admitted(decide_about(project="lab", root_shell=True, accounts=accounts)).grant
     assert grant.root_shell is True
 
 
+def test_a_root_shell_is_granted_where_project_and_group_have_it() -> None:
+    """F38."""
+    lab = a_project("lab", group=a_group(may_run_as_root=True), allows_root=True)
+    decision = decide_about(project="lab", root_shell=True, accounts=some_accounts(lab))
+    assert admitted(decision).grant.root_shell is True
+
+
+def test_a_root_shell_is_granted_in_a_personal_project_that_has_it() -> None:
+    accounts = some_accounts(personal=a_project(allows_root=True))
+    assert admitted(decide_about(root_shell=True, accounts=accounts)).grant.root_shell is True
+
+
 def test_a_root_shell_of_one_project_is_none_of_another() -> None:
-    accounts = some_accounts(a_project("lab", may_run_as_root=True), a_project("vision"))
+    accounts = some_accounts(a_project("lab", allows_root=True), a_project("vision"))
     decision = decide_about(project="vision", root_shell=True, accounts=accounts)
     assert reasons_of(decision) == [Reason.ROOT_NOT_ALLOWED]
 
@@ -901,9 +1446,211 @@ def test_the_deadline_is_the_longest_session_from_now_on() -> None:
     assert decision.ends_because == "max-session"
 
 
-def test_without_a_longest_session_nothing_but_idleness_ends_it() -> None:
+def test_without_a_longest_session_the_catalogs_ends_it() -> None:
+    """Promise 3: every session knows its end."""
     decision = admitted(decide_about(profile="code"))
-    assert (decision.ends_at, decision.ends_because) == (None, None)
+    assert decision.ends_at == NOW + timedelta(hours=24)
+    assert decision.ends_because == "max-session"
+
+
+def test_a_window_that_closes_before_ends_it() -> None:
+    """F60, F61."""
+    now = datetime(2026, 11, 25, 13, 1, 0, 5, tzinfo=UTC)
+    world = under(windows=(WEDNESDAY,)) | {"now": now}
+    decision = admitted(decide_about(queue="batch", **world))
+    assert decision.ends_at == datetime(2026, 11, 25, 15, 0, tzinfo=UTC)
+    assert decision.ends_because == "plan-window"
+    free = admitted(decide_about(**world))  # the default queue has no window (F59)
+    assert free.ends_at == datetime(2026, 11, 25, 21, 1, tzinfo=UTC)
+
+
+def test_the_default_queue_has_no_window_though_a_plan_names_it() -> None:
+    """F59."""
+    world = under(windows=(OVER,), queues=("default", "batch"))
+    assert admitted(decide_about(queue="default", **world)).ends_because == "max-session"
+
+
+def test_a_window_that_closes_just_then_is_not_the_cause() -> None:
+    now = datetime(2026, 11, 25, 13, 0, tzinfo=UTC)
+    catalog = a_catalog(profiles={"notebook": a_profile(max_session=timedelta(hours=2))})
+    world = under(windows=(WEDNESDAY,)) | {"now": now, "catalog": catalog}
+    decision = admitted(decide_about(queue="batch", **world))
+    assert decision.ends_at == now + timedelta(hours=2)
+    assert decision.ends_because == "max-session"
+
+
+def test_a_quota_that_is_used_up_before_ends_it() -> None:
+    """L1: no refusal while a minute is left; the end is the last millisecond that is paid for."""
+    left = 2 * 50 * (90 * 60_000) + 99  # an hour and a half of two halves, and no millisecond more
+    world = quota_used(40 * GPU_HOUR - left)
+    decision = admitted(decide_about(gpu_model="H100", gpu_count=2, sm_percent=50, **world))
+    assert decision.ends_at == NOW + timedelta(minutes=90)
+    assert decision.ends_because == "quota-exhausted"
+    (share,) = decision.shares
+    assert (share.used, share.takes) == (40 * GPU_HOUR - left, left - 99)
+    assert (share.left, share.used_percent) == (99, 96)
+    assert share.period is not None
+    assert share.period.key == "2026-11"
+
+
+def test_a_minute_that_is_left_is_given() -> None:
+    world = quota_used(40 * GPU_HOUR - 100 * 60_000)
+    decision = admitted(decide_about(profile="gpu", **world))
+    assert decision.ends_at == NOW + timedelta(minutes=1)
+
+
+def test_a_month_that_begins_meanwhile_is_another_amount() -> None:
+    """F99: at midnight of the accounting zone."""
+    now = datetime(2026, 11, 30, 22, 30, tzinfo=UTC)  # half an hour before December in Berlin
+    half_an_hour = admitted(
+        decide_about(profile="gpu", now=now, **quota_used(40 * GPU_HOUR - GPU_HOUR // 2))
+    )
+    assert half_an_hour.ends_at == now + timedelta(hours=8)
+    (share,) = half_an_hour.shares
+    assert (share.takes, share.left) == (GPU_HOUR // 2, 0)  # of November
+    too_little = admitted(
+        decide_about(profile="gpu", now=now, **quota_used(40 * GPU_HOUR - GPU_HOUR // 2 + 1))
+    )
+    assert too_little.ends_at == now + timedelta(minutes=30) - timedelta(milliseconds=1)
+
+
+def test_the_tighter_of_two_quotas_decides() -> None:
+    """F100."""
+    catalog = a_catalog(
+        quotas=(
+            a_quota("month", amount=7 * GPU_HOUR),
+            a_quota("day", span=Span.DAY, amount=3 * GPU_HOUR),
+            a_quota("bob", subject=Subject(SubjectKind.USER, "bob"), amount=0),
+            a_quota("l4", gpu_model="L4", amount=0),
+        )
+    )
+    decision = admitted(decide_about(profile="gpu", catalog=catalog))
+    assert decision.ends_at == NOW + timedelta(hours=3)
+    assert [(share.limit.key, share.takes) for share in decision.shares] == [
+        ("month", 3 * GPU_HOUR),
+        ("day", 3 * GPU_HOUR),
+    ]
+
+
+@pytest.mark.parametrize(("before", "hours"), [(timedelta(microseconds=1), 8), (timedelta(0), 2)])
+def test_an_override_holds_until_it_expires(before: timedelta, hours: int) -> None:
+    """F101."""
+    override = Override(amount=50 * GPU_HOUR, expires_at=NOW + before, reason="a deadline")
+    world = quota_used(38 * GPU_HOUR, override=override)
+    decision = admitted(decide_about(profile="gpu", **world))
+    assert decision.ends_at == NOW + timedelta(hours=hours)
+
+
+def test_a_minute_of_a_session_is_not_asked_of_a_quota_that_counts_nothing_of_it() -> None:
+    world = quota_used(50 * GPU_HOUR)
+    decision = admitted(decide_about(**world))
+    assert (decision.shares, decision.ends_because) == ((), "max-session")
+
+
+def test_shares_stand_in_admission_order_and_say_what_is_held_at_once() -> None:
+    """L6, F98."""
+    world = under(at_once=AtOnce(gpu_percent=300, memory_bytes=64 * GIB)) | quota_used(0)
+    world["usage"] = some_usage(OWN, gpu=150, memory=1024)
+    decision = admitted(decide_about(profile="gpu", sm_percent=50, **world))
+    assert [
+        (share.limit.key, share.limit.resource, share.used, share.takes, share.left)
+        for share in decision.shares
+    ] == [
+        ("everything", "gpu", 150, 50, 100),
+        ("everything", "memory", 1024, 8 * 1024, 55 * 1024),
+        ("gpu-month", "gpu", 0, 4 * GPU_HOUR, 36 * GPU_HOUR),
+    ]
+    assert decision.shares[0].period is None
+
+
+# --- what is left, and the nearest that fits in ---
+
+
+def test_the_tightest_of_all_limits_says_what_is_nearest() -> None:
+    plan = a_plan(at_once=AtOnce(gpu_percent=200), person_at_once=AtOnce(gpu_percent=90))
+    accounts = some_accounts(personal=a_project(plan=plan))
+    usage = some_usage(ALICE, gpu=70)
+    decision = decide_about(profile="gpu", accounts=accounts, usage=usage)
+    assert reasons_of(decision) == [Reason.MORE_THAN_PLAN]
+    assert refusals_of(decision)[0].change == {"gpu_count": 1, "sm_percent": 20}
+
+
+def test_a_smaller_slice_is_offered_only_if_the_cluster_has_it() -> None:
+    world = under(at_once=AtOnce(gpu_percent=30)) | {
+        "cluster": a_cluster(**{"A100-MIG": [{15: (7, 7), 43: (2, 2)}]})
+    }
+    request = a_request(gpu_model="A100-MIG", gpu_count=1, sm_percent=43)
+    assert nearest(request, lambda again: decide_about(again, **world)) == replace(
+        request, sm_percent=15
+    )
+
+
+def test_fewer_gpus_are_offered_where_no_node_has_so_many() -> None:
+    world = under(at_once=AtOnce(gpu_percent=250)) | {"cluster": a_cluster(H100=[100, 100])}
+    request = a_request(gpu_model="H100", gpu_count=3)
+    assert nearest(request, lambda again: decide_about(again, **world)) == replace(
+        request, gpu_count=2, sm_percent=100
+    )
+
+
+def test_another_model_is_offered_at_the_share_that_is_left() -> None:
+    world = under(at_once=AtOnce(gpu_percent=100)) | quota_used(40 * GPU_HOUR, gpu_model="H100")
+    world["usage"].put(Cell(OWN, Span.AT_ONCE, "", "L4"), Used(reserved=Amounts(gpu=75)))
+    request = a_request(profile="gpu")
+    assert nearest(request, lambda again: decide_about(again, **world)) == replace(
+        request, gpu_model="L4", gpu_count=1, sm_percent=25
+    )
+
+
+def test_another_model_is_offered_though_there_is_too_much_cpu() -> None:
+    world = under(at_once=AtOnce(cpu_millicores=1000), gpu_models=frozenset({"L4"}))
+    request = a_request(profile="gpu")
+    assert nearest(request, lambda again: decide_about(again, **world)) == replace(
+        request, gpu_model="L4", gpu_count=1, cpu_millicores=1000
+    )
+
+
+def test_what_a_foreign_queue_holds_is_nobodys_business() -> None:
+    world = under(queues=()) | {
+        "catalog": a_catalog(
+            queues={
+                "default": a_queue(),
+                "batch": a_queue("batch", at_once=AtOnce(cpu_millicores=1)),
+            }
+        )
+    }
+    assert reasons_of(decide_about(queue="batch", **world)) == [Reason.QUEUE_UNKNOWN]
+
+
+def test_a_closed_window_does_not_hide_that_a_quota_is_used_up() -> None:
+    """L2: every reason at once."""
+    world = under(windows=(WEDNESDAY,)) | quota_used(40 * GPU_HOUR)
+    decision = decide_about(profile="gpu", queue="batch", **world)
+    assert reasons_of(decision) == [Reason.WINDOW_CLOSED, Reason.QUOTA_EXHAUSTED]
+
+
+def test_one_that_waited_for_its_gpus_until_the_window_closed_has_no_time_left() -> None:
+    """Promise 3: the store asks again when a session is bound."""
+    accounts, catalog = under(windows=(WEDNESDAY,))["accounts"], a_catalog()
+    for now, latest_end in (
+        (datetime(2026, 11, 25, 14, 59, 30, tzinfo=UTC), datetime(2026, 11, 25, 15, tzinfo=UTC)),
+        (
+            datetime(2026, 11, 25, 15, 0, 5, tzinfo=UTC),
+            datetime(2026, 11, 25, 15, 0, 5, tzinfo=UTC),
+        ),
+    ):
+        demand = demand_of(
+            accounts,
+            accounts.personal,
+            catalog.queues["batch"],
+            catalog.profiles["code"],
+            catalog,
+            gpu_model="",
+            rates=Amounts(cpu=1),
+            now=now,
+        )
+        assert (demand.latest_end, demand.because) == (latest_end, "plan-window")
+        assert fit(demand, NOTHING_USED) == Fits(ends_at=latest_end, because="plan-window")
 
 
 # --- the nearest request ---
@@ -976,4 +1723,5 @@ def test_two_images_of_one_reference_are_the_first() -> None:
         images={"base": an_image(), "twin": an_image("twin", reference=BASE)},
         profiles={"notebook": a_profile(images=("twin", "base"))},
     )
-    assert admitted(decide_about(catalog=catalog, image=BASE)).grant.image.key == "twin"
+    world = under(images=frozenset({"base", "twin"}))
+    assert admitted(decide_about(catalog=catalog, image=BASE, **world)).grant.image.key == "twin"

@@ -1,19 +1,37 @@
 """What holds for every request, whatever it asks (promises 1 and 4)."""
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import timedelta
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eugospawner.options import WORDS
-from eugospawner.policy.admission import Admitted, Decision, Denied, Queued, nearest
+from eugospawner.policy.accounts import Accounts
+from eugospawner.policy.admission import nearest
 from eugospawner.policy.capacity import ClusterView, Fit
-from eugospawner.policy.catalog import Strategy
+from eugospawner.policy.catalog import AtOnce, Strategy
+from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued
+from eugospawner.policy.plans import Plan
+from eugospawner.policy.quota import MIB
+from eugospawner.policy.reasons import Reason
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
 from eugospawner.policy.volumes import is_key, overlap, problem_of_path
+from eugospawner.policy.windows import WeeklyWindow, WeekTime
 from tests.factories import a_catalog, decide_about
-from tests.factories.chance import a_random_cluster, a_random_request, chance
+from tests.factories.accounts import IMAGES, MODELS, PROFILES
+from tests.factories.chance import (
+    World,
+    a_random_cluster,
+    a_random_request,
+    a_random_world,
+    a_sensible_request,
+    chance,
+)
 
 CATALOG = a_catalog()
 ANY_TEXT = st.text(max_size=40)
@@ -43,22 +61,38 @@ wild_requests = st.builds(
 by_chance = st.integers(0, 2**32).map(chance)
 tame_requests = by_chance.map(a_random_request)
 clusters = by_chance.map(a_random_cluster)
+worlds = by_chance.map(a_random_world)
+sensible_requests = by_chance.map(a_sensible_request)
+#: Most of these are admitted.
+wide_worlds = by_chance.map(lambda random: a_random_world(random, narrow=0.1))
 
 #: The words that a change may touch, beside the one at fault: what depends on it.
 DEPENDENT = {
-    "gpu_model": {"gpu_model", "gpu_count"},
-    "kind": {"kind", "image"},
+    "gpu_model": {"gpu_model", "gpu_count", "sm_percent"},
+    "sm_percent": {"gpu_model", "gpu_count", "sm_percent"},
+    "kind": {"profile", "flavor", "kind", "image"},
+    "image": {"profile", "flavor", "kind", "image"},
+    "profile": {"profile", "flavor", "kind", "image"},
     "cpu": {"cpu_millicores"},
     "memory": {"memory_bytes"},
 }
 
 
 @given(wild_requests | tame_requests, clusters)
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_every_request_has_an_answer_in_plain_words(
     request: WorkspaceRequest, cluster: ClusterView
 ) -> None:
-    decision = decide_about(request, cluster=cluster)
+    assert_plain_words(decide_about(request, cluster=cluster))
+
+
+@given(wild_requests | tame_requests, worlds)
+@settings(max_examples=150)
+def test_so_it_has_in_every_world(request: WorkspaceRequest, world: World) -> None:
+    assert_plain_words(world.decide(request))
+
+
+def assert_plain_words(decision: Decision) -> None:
     if isinstance(decision, Queued):
         assert decision.sentence.endswith(".")
     if not isinstance(decision, Denied):
@@ -75,7 +109,7 @@ def test_every_request_has_an_answer_in_plain_words(
 
 
 @given(wild_requests | tame_requests, clusters)
-@settings(max_examples=400)
+@settings(max_examples=150)
 def test_what_is_admitted_stays_within_limits_and_offers(
     request: WorkspaceRequest, cluster: ClusterView
 ) -> None:
@@ -124,7 +158,7 @@ def test_what_is_admitted_stays_within_limits_and_offers(
 
 
 @given(wild_requests | tame_requests, clusters)
-@settings(max_examples=300)
+@settings(max_examples=120)
 def test_the_nearest_request_is_admitted_and_changes_only_what_was_refused(
     request: WorkspaceRequest, cluster: ClusterView
 ) -> None:
@@ -157,3 +191,215 @@ def test_deciding_twice_gives_the_same_answer(seed: int) -> None:
     for _ in range(200):
         request, cluster = a_random_request(random), a_random_cluster(random)
         assert decide_about(request, cluster=cluster) == decide_about(request, cluster=cluster)
+
+
+# In every world
+
+
+def admitted_by(world: World, request: WorkspaceRequest) -> Admitted | None:
+    decision = world.decide(request)
+    if isinstance(decision, Denied):
+        return None
+    return decision.admitted if isinstance(decision, Queued) else decision
+
+
+@given(tame_requests | sensible_requests, worlds)
+@settings(max_examples=200)
+def test_the_nearest_request_is_admitted_or_some_refusal_cannot_be_removed(
+    request: WorkspaceRequest, world: World
+) -> None:
+    """Changes never go round in circles."""
+    seen: list[Decision] = []
+
+    def again(changed: WorkspaceRequest) -> Decision:
+        seen.append(world.decide(changed))
+        return seen[-1]
+
+    found = nearest(request, again)
+    last = seen[-1]
+    if found is None:
+        assert isinstance(last, Denied)
+        assert not all(refusal.change for refusal in last.refusals)
+        return
+    assert admitted_by(world, found) is not None
+    assert nearest(found, world.decide) is found
+    assert (found.owner, found.workspace) == (request.owner, request.workspace)
+    assert set(found.volumes) <= set(request.volumes)
+
+
+@given(tame_requests | sensible_requests, worlds)
+@settings(max_examples=120)
+def test_one_who_is_suspended_or_may_not_ask_is_never_admitted(
+    request: WorkspaceRequest, world: World
+) -> None:
+    """Nor is there anything else that they could ask for."""
+    suspended = replace(world.accounts.person, suspended_because="she left")
+    others = replace(world.actor, name="bob", is_admin=False)
+    for there, reason in (
+        (
+            replace(world, accounts=replace(world.accounts, person=suspended)),
+            Reason.ACCOUNT_SUSPENDED,
+        ),
+        (replace(world, actor=others), Reason.NOT_PERMITTED),
+    ):
+        decision = there.decide(request)
+        assert isinstance(decision, Denied)
+        assert reason in {refusal.reason for refusal in decision.refusals}
+        assert nearest(request, there.decide) is None
+
+
+@given(tame_requests | sensible_requests, wide_worlds, st.randoms(use_true_random=False))
+@settings(max_examples=120)
+def test_the_order_of_queues_projects_windows_and_quotas_is_of_no_account(
+    request: WorkspaceRequest, world: World, random: Random
+) -> None:
+    """But for the order in which refusals and shares stand."""
+    decision, other = world.decide(request), shuffled(world, random).decide(request)
+    if isinstance(decision, Denied):
+        assert isinstance(other, Denied)
+        assert sorted(each.sentence for each in decision.refusals) == sorted(
+            each.sentence for each in other.refusals
+        )
+        return
+    assert type(decision) is type(other)
+    one, two = admitted_by(world, request), admitted_by(shuffled(world, random), request)
+    assert one is not None
+    assert two is not None
+    assert (one.ends_at, one.ends_because) == (two.ends_at, two.ends_because)
+    assert (one.charge_percent, one.fit) == (two.charge_percent, two.fit)
+    assert set(one.shares) == set(two.shares)
+    mine, theirs = one.grant, two.grant
+    assert replace(mine, project=theirs.project) == theirs
+    assert mine.project.key == theirs.project.key
+
+
+def shuffled(world: World, random: Random) -> World:
+    def mixed(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(random.sample(values, len(values)))
+
+    projects = tuple(
+        replace(
+            each,
+            plan=replace(
+                each.plan, queues=mixed(each.plan.queues), windows=mixed(each.plan.windows)
+            ),
+        )
+        for each in world.accounts.projects
+    )
+    keys = mixed(tuple(world.catalog.queues))
+    return replace(
+        world,
+        accounts=replace(world.accounts, projects=(projects[0], *mixed(projects[1:]))),
+        catalog=replace(
+            world.catalog,
+            quotas=mixed(world.catalog.quotas),
+            queues={key: world.catalog.queues[key] for key in keys},
+        ),
+        cells={cell: world.cells[cell] for cell in mixed(tuple(world.cells))},
+    )
+
+
+#: Ways to give more; whatever is admitted without must be admitted with it, for no shorter time.
+WIDER: dict[str, Callable[[Plan, Random], Plan]] = {
+    "profiles": lambda plan, _: replace(plan, profiles=PROFILES),
+    "models": lambda plan, _: replace(plan, gpu_models=MODELS),
+    "images": lambda plan, _: replace(plan, images=IMAGES),
+    "queues": lambda plan, _: replace(plan, queues=(*plan.queues, "batch", "night")),
+    "another window": lambda plan, random: replace(
+        plan, windows=(*plan.windows, a_week(random)) if plan.windows else ()
+    ),
+    "always open": lambda plan, _: replace(plan, windows=()),
+    "at once": lambda plan, random: replace(plan, at_once=more(plan.at_once, random)),
+    "a person at once": lambda plan, random: replace(
+        plan, person_at_once=more(plan.person_at_once, random)
+    ),
+    "volumes": lambda plan, _: replace(
+        plan, volumes_bytes=None if plan.volumes_bytes is None else plan.volumes_bytes * 2
+    ),
+}
+
+
+def a_week(random: Random) -> WeeklyWindow:
+    start, end = (WeekTime(day=random.randrange(7), minute=random.randrange(1440)) for _ in "ab")
+    return WeeklyWindow(zone="Europe/Berlin", start=start, end=end)
+
+
+def more(limits: AtOnce, random: Random) -> AtOnce:
+    def wider(amount: int | None, most: int) -> int | None:
+        return None if amount is None else amount + random.randrange(most)
+
+    return AtOnce(
+        gpu_percent=wider(limits.gpu_percent, 200),
+        cpu_millicores=wider(limits.cpu_millicores, 10_000),
+        memory_bytes=wider(limits.memory_bytes, 2**15 * MIB),
+    )
+
+
+def under_wider_plans(
+    accounts: Accounts, widen: Callable[[Plan, Random], Plan], random: Random
+) -> Accounts:
+    projects = tuple(
+        replace(each, plan=widen(each.plan, random), allows_root=True) for each in accounts.projects
+    )
+    return replace(accounts, projects=projects)
+
+
+def assert_no_less(request: WorkspaceRequest, world: World, wider: World) -> None:
+    one = admitted_by(world, request)
+    if one is None:
+        return
+    two = admitted_by(wider, request)
+    assert two is not None
+    assert two.ends_at >= one.ends_at
+    assert (two.grant.gpus, two.charge_percent) == (one.grant.gpus, one.charge_percent)
+
+
+@pytest.mark.parametrize("widen", WIDER.values(), ids=WIDER)
+def test_a_larger_plan_never_admits_less(widen: Callable[[Plan, Random], Plan]) -> None:
+    random = chance(7)
+    for _ in range(150):
+        request, world = a_sensible_request(random), a_random_world(random, narrow=0.1)
+        accounts = under_wider_plans(world.accounts, widen, random)
+        assert_no_less(request, world, replace(world, accounts=accounts))
+
+
+def test_neither_does_a_larger_quota_nor_one_that_is_gone() -> None:
+    random = chance(8)
+    for _ in range(500):
+        request, world = a_sensible_request(random), a_random_world(random, narrow=0.1)
+        quotas = [
+            replace(
+                each,
+                amount=each.amount + random.randrange(10**10),
+                override=each.override
+                and replace(each.override, amount=each.override.amount + random.randrange(10**10)),
+            )
+            for each in world.catalog.quotas
+            if random.random() < 0.8
+        ]
+        wider = replace(world, catalog=replace(world.catalog, quotas=tuple(quotas)))
+        assert_no_less(request, world, wider)
+
+
+def test_who_has_used_less_is_never_admitted_for_less() -> None:
+    random = chance(9)
+    for _ in range(500):
+        request, world = a_sensible_request(random), a_random_world(random, narrow=0.1)
+        cells = {cell: used for cell, used in world.cells.items() if random.random() < 0.7}
+        assert_no_less(request, world, replace(world, cells=cells))
+
+
+def test_no_session_is_longer_than_the_longest_nor_shorter_than_a_minute() -> None:
+    """Promise 3."""
+    random = chance(10)
+    admitted = 0
+    for _ in range(500):
+        request, world = a_sensible_request(random), a_random_world(random, narrow=0.1)
+        found = admitted_by(world, request)
+        if found is None:
+            continue
+        admitted += 1
+        longest = found.grant.profile.max_session or world.catalog.max_session
+        assert timedelta(minutes=1) <= found.ends_at - world.now + timedelta(milliseconds=1)
+        assert found.ends_at <= world.now + longest
+    assert admitted > 100

@@ -10,6 +10,7 @@ from eugospawner.policy.errors import ClusterError, StoreError
 from eugospawner.store import open_store, upgrade
 from hub_services.common.hub import HubError
 from hub_services.reaper.service import Reaper, Swept
+from tests.factories.sessions import begin
 from tests.unit.hub_services.reaper.fakes import FakeClock, FakeCluster, FakeHub
 from tests.unit.hub_services.reaper.worlds import (
     HOUR,
@@ -70,7 +71,7 @@ async def end_of(store, session="s1"):
 
 
 async def test_a_world_in_order_is_left_as_it_is(reaper, cluster, hub, store):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held, hub.active = [a_pod()], [a_server()]
     assert await reaper.sweep_once() == NOTHING
     assert cluster.held == [a_pod()]
@@ -78,7 +79,7 @@ async def test_a_world_in_order_is_left_as_it_is(reaper, cluster, hub, store):
 
 
 async def test_an_orphan_is_deleted_and_its_session_ends_as_orphan(reaper, cluster, store, caplog):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held = [a_pod()]
     assert await reaper.sweep_once() == Swept(reaped=1)
     assert cluster.held == []
@@ -90,8 +91,8 @@ async def test_an_orphan_is_deleted_and_its_session_ends_as_orphan(reaper, clust
 
 
 async def test_a_second_sweep_finds_nothing_to_do(reaper, cluster, store):
-    await store.sessions.open(a_new_session())
-    await store.sessions.open(a_new_session(id="s2", workspace="gpu"))
+    await begin(store, a_new_session())
+    await begin(store, a_new_session(id="s2", workspace="gpu"))
     cluster.held = [a_pod()]
     assert await reaper.sweep_once() == Swept(reaped=1, closed=1)
     assert await reaper.sweep_once() == NOTHING
@@ -99,7 +100,7 @@ async def test_a_second_sweep_finds_nothing_to_do(reaper, cluster, store):
 
 async def test_the_end_is_written_before_the_pod_is_deleted(reaper, cluster, store, caplog):
     """So a crash between the two leaves a Pod that the next sweep deletes, and a true reason."""
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held, cluster.refuses = [a_pod()], {"jupyter-alice"}
     assert await reaper.sweep_once() == Swept(failed=1)
     assert await end_of(store) == "orphan"
@@ -109,8 +110,8 @@ async def test_the_end_is_written_before_the_pod_is_deleted(reaper, cluster, sto
 
 
 async def test_one_pod_that_cannot_be_deleted_does_not_keep_the_others(reaper, cluster, store):
-    await store.sessions.open(a_new_session())
-    await store.sessions.open(a_new_session(id="s2", owner="bob"))
+    await begin(store, a_new_session())
+    await begin(store, a_new_session(id="s2", owner="bob"))
     cluster.held = [a_pod(), a_pod(name="jupyter-bob", uid="uid-2", session="s2")]
     cluster.refuses = {"jupyter-alice"}
     assert await reaper.sweep_once() == Swept(reaped=1, failed=1)
@@ -121,7 +122,7 @@ async def test_an_act_that_hangs_is_given_up_and_the_others_go_on(
     reaper, cluster, store, monkeypatch
 ):
     monkeypatch.setattr("hub_services.reaper.service._ACT_SECONDS", 0.2)
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held_templates = [a_template()]
 
     async def hang(_pod):
@@ -140,7 +141,7 @@ async def test_another_hubs_pod_is_left_alone_and_told_of(reaper, cluster, caplo
 
 async def test_a_user_missed_by_the_list_keeps_the_workspace(reaper, cluster, hub, store):
     """Pages are read by offset: a user who leaves shifts the next one out of sight."""
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held, hub.active, hub.missed = [a_pod()], [a_server()], {"alice"}
     assert await reaper.sweep_once() == NOTHING
     assert cluster.held == [a_pod()]
@@ -148,7 +149,7 @@ async def test_a_user_missed_by_the_list_keeps_the_workspace(reaper, cluster, hu
 
 
 async def test_a_workspace_started_between_list_and_act_stays(reaper, cluster, hub, store):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held = [a_pod()]
     hub.just_before = lambda: hub.active.append(a_server(pending="spawn"))
     assert await reaper.sweep_once() == NOTHING
@@ -156,7 +157,7 @@ async def test_a_workspace_started_between_list_and_act_stays(reaper, cluster, h
 
 
 async def test_a_new_pod_of_the_same_name_survives(reaper, cluster, hub, store):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held = [a_pod()]
     new = a_pod(uid="uid-2", session="s2", created_at=NOW)
     hub.just_before = lambda: cluster.held.__setitem__(slice(None), [new])
@@ -165,7 +166,7 @@ async def test_a_new_pod_of_the_same_name_survives(reaper, cluster, hub, store):
 
 
 async def test_a_session_without_a_pod_ends(reaper, store, clock):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     assert await reaper.sweep_once() == Swept(closed=1)
     assert await end_of(store) == "pod-gone"
     found = await store.sessions.get("s1")
@@ -173,7 +174,7 @@ async def test_a_session_without_a_pod_ends(reaper, store, clock):
 
 
 async def test_a_session_that_is_already_over_is_not_counted(reaper, hub, store):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     ending = []
 
     def end():
@@ -187,7 +188,7 @@ async def test_a_session_that_is_already_over_is_not_counted(reaper, hub, store)
 
 async def test_a_session_never_ends_before_it_began(reaper, hub, store, clock):
     """The clock goes back between the sweep's look and its act."""
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     hub.just_before = lambda: setattr(clock, "time", NOW - timedelta(days=1))
     await reaper.sweep_once()
     hub.just_before = lambda: None
@@ -198,7 +199,7 @@ async def test_a_session_never_ends_before_it_began(reaper, hub, store, clock):
 
 
 async def test_a_session_whose_pod_appears_after_the_list_stays_open(reaper, cluster, hub, store):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     hub.active = [a_server()]
     hub.just_before = lambda: cluster.held.append(a_pod(created_at=NOW))
     assert await reaper.sweep_once() == NOTHING
@@ -208,8 +209,8 @@ async def test_a_session_whose_pod_appears_after_the_list_stays_open(reaper, clu
 async def test_the_pod_of_a_superseded_session_goes_and_its_successor_stays(
     reaper, cluster, hub, store
 ):
-    await store.sessions.open(a_new_session())
-    await store.sessions.open(a_new_session(id="s2", admitted_at=NOW - HOUR / 2))
+    await begin(store, a_new_session())
+    await begin(store, a_new_session(id="s2", admitted_at=NOW - HOUR / 2))
     fresh = a_pod(name="jupyter-alice-2", uid="uid-2", session="s2")
     cluster.held, hub.active = [a_pod(), fresh], [a_server()]
     assert await reaper.sweep_once() == Swept(reaped=1)
@@ -248,7 +249,7 @@ async def test_a_lost_record_of_a_volume_is_written_again_and_the_volume_stays(
 async def test_nothing_is_done_while_one_of_the_three_is_down(
     reaper, cluster, hub, store, outside, error
 ):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held = [a_pod()]
     cluster.held_templates, cluster.held_volumes = [a_template()], [a_volume_claim()]
     if outside == "store":
@@ -263,7 +264,7 @@ async def test_nothing_is_done_while_one_of_the_three_is_down(
 async def test_nothing_is_deleted_when_the_hub_goes_down_after_its_list(
     reaper, cluster, hub, store
 ):
-    await store.sessions.open(a_new_session())
+    await begin(store, a_new_session())
     cluster.held, hub.goes_down_after_the_list = [a_pod()], True
     assert await reaper.sweep_once() == Swept(failed=1)
     assert cluster.held == [a_pod()]
@@ -284,8 +285,8 @@ async def test_a_sweep_that_is_cut_at_any_await_is_finished_by_the_next(
     reaper, cluster, hub, store, await_number
 ):
     """Killed at its n-th look or act, and started anew: the result is the same (promise 6)."""
-    await store.sessions.open(a_new_session())
-    await store.sessions.open(a_new_session(id="s2", owner="bob"))
+    await begin(store, a_new_session())
+    await begin(store, a_new_session(id="s2", owner="bob"))
     cluster.held, cluster.held_templates = [a_pod()], [a_template()]
     cluster.held_volumes = [a_volume_claim()]
     _cut(cluster, hub, after=await_number)

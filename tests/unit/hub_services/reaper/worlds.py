@@ -36,14 +36,21 @@ def a_new_session(**changes: Any) -> NewSession:
         "memory_bytes": 2**31,
         "pod_name": "jupyter-alice",
         "admitted_at": NOW - HOUR,
-        "ends_at": None,
-        "ends_because": None,
     }
     return NewSession(**values | changes)
 
 
 def a_session(**changes: Any) -> Session:
-    known = {"bound_at": None, "granted_percent": None, "ended_at": None, "end_reason": None}
+    known: dict[str, Any] = {
+        "ends_at": NOW + 7 * HOUR,
+        "ends_because": "max-session",
+        "zone": "UTC",
+        "reserved_from": NOW - HOUR,
+        "bound_at": None,
+        "granted_percent": None,
+        "ended_at": None,
+        "end_reason": None,
+    }
     mine = {key: changes.pop(key) for key in list(changes) if key in known}
     new = a_new_session(**changes)
     return Session(**{name: getattr(new, name) for name in new.__slots__}, **known | mine)

@@ -13,8 +13,8 @@ from inline_snapshot import snapshot
 
 from eugospawner.manifests import claims
 from eugospawner.policy import units
-from eugospawner.policy.admission import Gpus
 from eugospawner.policy.catalog import Strategy
+from eugospawner.policy.decisions import Gpus
 from tests.factories import a_catalog, a_mig_model, some_gpus
 
 A100 = a_catalog().gpu_models["A100"]

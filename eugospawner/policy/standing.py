@@ -1,0 +1,102 @@
+"""
+Standing: how much of each limit is used, what is left, and when it will be used up.
+
+The spawn page shows it before anything is chosen, for the project that is chosen. The projection
+goes on at the rate of the present period so far; settled and reserved count alike, because what is
+reserved cannot be had by anybody else. Source: features L6, F98, F101.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eugospawner.policy.limits import limits_of
+from eugospawner.policy.quota import WARN_PERCENT, Span, period_at
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from eugospawner.policy.accounts import Accounts, Project
+    from eugospawner.policy.catalog import Catalog, Queue
+    from eugospawner.policy.quota import Limit, Period, Usage
+
+_WHOLE = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """
+    How it stands with one limit.
+
+    Attributes:
+        used: Settled and reserved.
+        period: `None`: a limit of what is held at once.
+        warned_at: When the warning's share is reached at the present rate, if in this period.
+        spent_at: Likewise all of it.
+    """
+
+    limit: Limit
+    used: int
+    period: Period | None
+    warned_at: datetime | None
+    spent_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        """What is left; never negative."""
+        return max(self.limit.amount - self.used, 0)
+
+    @property
+    def percent(self) -> int:
+        """What is used, in percent, rounded down; all of nothing is 100."""
+        return _WHOLE * self.used // self.limit.amount if self.limit.amount else _WHOLE
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether people are warned (F101)."""
+        return self.percent >= WARN_PERCENT
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.used >= self.limit.amount
+
+
+def standings(
+    accounts: Accounts,
+    project: Project,
+    queue: Queue,
+    catalog: Catalog,
+    usage: Usage,
+    now: datetime,
+) -> tuple[Standing, ...]:
+    """Return how it stands with all limits of a session in *project* and *queue*."""
+    return tuple(
+        _standing(limit, usage, catalog.zone, now)
+        for limit in limits_of(accounts, project, queue, catalog.quotas, now)
+    )
+
+
+def _standing(limit: Limit, usage: Usage, zone: str, now: datetime) -> Standing:
+    if limit.span is Span.AT_ONCE:
+        used = usage.against(limit, "")
+        return Standing(limit=limit, used=used, period=None, warned_at=None, spent_at=None)
+    period = period_at(limit.span, zone, now)
+    used = usage.against(limit, period.key)
+    return Standing(
+        limit=limit,
+        used=used,
+        period=period,
+        warned_at=_reached(limit.amount * WARN_PERCENT // _WHOLE, used, period, now),
+        spent_at=_reached(limit.amount, used, period, now),
+    )
+
+
+def _reached(amount: int, used: int, period: Period, now: datetime) -> datetime | None:
+    """Return when *used* comes to *amount* at the rate so far; `None`: not in *period*, or before."""
+    passed = now - period.start
+    if not 0 < used < amount or not passed:
+        return None
+    at = period.start + passed * (amount / used)
+    return at if now < at < period.end else None

@@ -1,0 +1,178 @@
+"""
+Accounts as they are written in the file: organizations, groups, projects and people.
+
+People need not stand here: who is not named is a member of nothing and has a personal project
+without a plan. Source: design §4; F11, F35, F38, F65, F103.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from eugospawner.policy.accounts import (
+    Directory,
+    Group,
+    Organization,
+    OrganizationRole,
+    Person,
+    Project,
+)
+from eugospawner.policy.limits import EACH
+from eugospawner.settings.catalog import unknown
+from eugospawner.settings.fields import Key, Name, Strict, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eugospawner.policy.plans import Plan
+    from eugospawner.settings.plans import QuotaEntry
+    from eugospawner.settings.yamlfile import Problem
+
+#: Keys of personal projects begin so.
+_PERSONAL = "personal-"
+
+
+class OrganizationEntry(Strict):
+    """A tenant."""
+
+    display_name: Words
+    suspended: Words | None = None
+    contact: Words | None = None
+    subscription: Words | None = None
+    payment_method: Words | None = None
+
+
+class GroupEntry(Strict):
+    """People who own projects together."""
+
+    display_name: Words
+    may_run_as_root: bool = False
+
+
+class ProjectEntry(Strict):
+    """A project that a group owns."""
+
+    display_name: Words
+    group: Key
+    organization: Key | None = None
+    plan: Key | None = None
+    managers: list[Name] = []
+    may_run_as_root: bool = False
+
+
+class PersonalEntry(Strict):
+    """Somebody's personal project."""
+
+    plan: Key | None = None
+    may_run_as_root: bool = False
+
+
+class PersonEntry(Strict):
+    """Somebody who is member of something."""
+
+    organization: Key | None = None
+    role: Annotated[OrganizationRole, Field(strict=False)] = OrganizationRole.MEMBER
+    groups: list[Key] = []
+    suspended: Words | None = None
+    personal: PersonalEntry = PersonalEntry()
+
+
+class Sections(Strict):
+    """The sections of the file that are the accounts'; each may be absent."""
+
+    organizations: dict[Key, OrganizationEntry] = {}
+    groups: dict[Key, GroupEntry] = {}
+    projects: dict[Key, ProjectEntry] = {}
+    people: dict[Name, PersonEntry] = {}
+
+
+def problems(
+    file: Sections, plans: Mapping[str, object], quotas: Mapping[str, QuotaEntry]
+) -> Iterator[Problem]:
+    """Find references to what does not exist; of *quotas*, those to accounts."""
+    for key, project in file.projects.items():
+        here = ("projects", key)
+        if key.startswith(_PERSONAL):
+            yield here, f"the names of personal projects begin with {_PERSONAL!r}: choose another"
+        if project.group not in file.groups:
+            yield (*here, "group"), unknown(project.group, file.groups)
+        if project.organization is not None and project.organization not in file.organizations:
+            yield (*here, "organization"), unknown(project.organization, file.organizations)
+        if project.plan is not None and project.plan not in plans:
+            yield (*here, "plan"), unknown(project.plan, plans)
+    for name, person in file.people.items():
+        here = ("people", name)
+        if person.organization is not None and person.organization not in file.organizations:
+            yield (*here, "organization"), unknown(person.organization, file.organizations)
+        if person.personal.plan is not None and person.personal.plan not in plans:
+            yield (*here, "personal", "plan"), unknown(person.personal.plan, plans)
+        for index, group in enumerate(person.groups):
+            if group not in file.groups:
+                yield (*here, "groups", index), unknown(group, file.groups)
+    yield from _bad_subjects(file, quotas)
+
+
+def _bad_subjects(file: Sections, quotas: Mapping[str, QuotaEntry]) -> Iterator[Problem]:
+    for key, quota in quotas.items():
+        for kind, subject, known in (
+            ("project", quota.project, file.projects),
+            ("group", quota.group, file.groups),
+            ("organization", quota.organization, file.organizations),
+        ):
+            if subject is None or subject == EACH or subject in known:
+                continue
+            if kind == "project" and subject.startswith(_PERSONAL):
+                continue  # personal projects stand in no file
+            yield ("quotas", key, kind), unknown(subject, known)
+
+
+def values(file: Sections, plans: Mapping[str, Plan], default_plan: Plan) -> Directory:
+    """Return the accounts that *file* declares."""
+    organizations = {
+        key: Organization(
+            key=key,
+            display_name=each.display_name,
+            suspended_because=each.suspended or "",
+            contact=each.contact or "",
+            subscription=each.subscription or "",
+            payment_method=each.payment_method or "",
+        )
+        for key, each in file.organizations.items()
+    }
+    groups = {
+        key: Group(key=key, display_name=each.display_name, may_run_as_root=each.may_run_as_root)
+        for key, each in file.groups.items()
+    }
+    return Directory(
+        organizations=organizations,
+        groups=groups,
+        people={name: _person(name, each) for name, each in file.people.items()},
+        projects={
+            key: Project(
+                key=key,
+                display_name=each.display_name,
+                plan=plans[each.plan] if each.plan else default_plan,
+                organization=organizations[each.organization] if each.organization else None,
+                group=groups[each.group],
+                managers=frozenset(each.managers),
+                allows_root=each.may_run_as_root,
+            )
+            for key, each in file.projects.items()
+        },
+        plans=plans,
+        default_plan=default_plan,
+    )
+
+
+def _person(name: str, each: PersonEntry) -> Person:
+    return Person(
+        name=name,
+        organization=each.organization or "",
+        role=each.role,
+        groups=frozenset(each.groups),
+        suspended_because=each.suspended or "",
+        plan=each.personal.plan or "",
+        allows_root=each.personal.may_run_as_root,
+    )

@@ -1,0 +1,165 @@
+"""
+Changes: what admins changed of the catalog and the accounts at run time, and the audit of it.
+
+A change is an entry of `catalog.yaml` in the words of the file, by section and key; it wins over
+the file, and its removal hides the file's. Each has a revision that grows with every change of any
+entry, so a reader asks for what came after the last it saw. Every change is written with its audit
+line in one transaction; what it means, and whether it is right, is for `settings` to say before.
+Source: design §4; promise 8.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from eugospawner.policy.errors import StoreError
+from eugospawner.store.tables import AuditRow, ChangeRow, Put, table_of
+from eugospawner.store.types import storable
+from eugospawner.store.writer import Write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from eugospawner.store.database import Database
+    from eugospawner.store.writer import Writer
+
+#: An entry is some lines of YAML; PostgreSQL keeps more, and nobody reads it.
+LARGEST_DOCUMENT: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """
+    One entry as it was changed.
+
+    Attributes:
+        document: As JSON gives it; `None`: the entry was removed.
+        revision: Positive, unique, growing.
+    """
+
+    section: str
+    key: str
+    document: Any
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Who did what to which object, when and why; *detail* as JSON gives it."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    reason: str
+    detail: Any
+
+
+class Changes:
+    """The changes in the store, and the audit."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database = database
+        self._writer = writer
+
+    async def since(self, revision: int) -> tuple[Change, ...]:
+        """Return what was changed after *revision*, in order; 0: all."""
+        return await self._database.look(
+            "read what was changed", lambda connection: read_changes(connection, revision)
+        )
+
+    async def put(
+        self, section: str, key: str, document: Any, *, actor: str, reason: str, at: datetime
+    ) -> int:
+        """
+        Change an entry and write the audit; `None` removes it.
+
+        Returns:
+            The revision.
+
+        Raises:
+            StoreError: It was not recorded, or is too large.
+        """
+        text = None if document is None else json.dumps(document, sort_keys=True)
+        if text is not None and len(text) > LARGEST_DOCUMENT:
+            message = f"{section}.{key} is larger than {LARGEST_DOCUMENT} characters: say less"
+            raise StoreError(message)
+        row = storable({"section": section, "key": key, "actor": actor, "reason": reason, "at": at})
+        return await self._writer.write(_PUT_ONE, {**row, "document": text})
+
+    async def audit(self, *, limit: int = 100) -> tuple[Audit, ...]:
+        """Return the newest lines of the audit, newest first."""
+        rows = await self._database.read("read the audit", _NEWEST, {"limit": limit})
+        return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
+
+
+def read_changes(connection: Connection, revision: int) -> tuple[Change, ...]:
+    """Return what was changed after *revision*, in order."""
+    return tuple(
+        Change(
+            section=row.section,
+            key=row.key,
+            document=None if row.document is None else json.loads(row.document),
+            revision=row.revision,
+        )
+        for row in connection.execute(_SINCE, {"revision": revision})
+    )
+
+
+def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+    return [_put_one(connection, row) for row in rows]
+
+
+def _put_one(connection: Connection, row: dict[str, Any]) -> int:
+    revision = int(connection.scalar(_LAST) or 0) + 1
+    before = connection.scalar(_BEFORE, {"b_section": row["section"], "b_key": row["key"]})
+    change = {
+        "section": row["section"],
+        "key": row["key"],
+        "document": row["document"],
+        "revision": revision,
+        "changed_at": row["at"],
+        "changed_by": row["actor"],
+    }
+    _PUT.execute(connection, [change])
+    detail = {
+        "before": None if before is None else json.loads(before),
+        "after": None if row["document"] is None else json.loads(row["document"]),
+    }
+    connection.execute(
+        _RECORD,
+        {
+            "at": row["at"],
+            "actor": row["actor"],
+            "action": "remove" if row["document"] is None else "change",
+            "object": f"{row['section']}.{row['key']}",
+            "reason": row["reason"],
+            "detail": json.dumps(detail, sort_keys=True),
+        },
+    )
+    return revision
+
+
+_CHANGES: Final = table_of(ChangeRow)
+_AUDIT: Final = table_of(AuditRow)
+_PUT: Final = Put(_CHANGES)
+_RECORD: Final = insert(_AUDIT)
+_LAST: Final = select(func.max(_CHANGES.c.revision))
+_BEFORE: Final = select(_CHANGES.c.document).where(
+    _CHANGES.c.section == bindparam("b_section"), _CHANGES.c.key == bindparam("b_key")
+)
+_SINCE: Final = (
+    select(_CHANGES)
+    .where(_CHANGES.c.revision > bindparam("revision"))
+    .order_by(_CHANGES.c.revision)
+)
+_NEWEST: Final = select(_AUDIT).order_by(_AUDIT.c.id.desc()).limit(bindparam("limit"))
+_PUT_ONE: Final[Write[dict[str, Any], int]] = Write(
+    apply=_put, key=lambda row: (row["section"], row["key"]), what="change an entry"
+)

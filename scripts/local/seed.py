@@ -1,0 +1,246 @@
+"""
+What the demo's store begins with: design.md §4, so that each state can be seen by signing in.
+
+Organizations, projects, plans and people are changes of the catalog at run time, as an admin would
+make them; windows and usage are made anew at each start, so that the states hold on any day: the
+plan of `vision` is open now, that of `course` is closed, Alice's L40S hours are used up and Bob's
+GPU hours stand at 85 %. What people did in the demo before stays, and counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
+
+from eugospawner import settings, store
+from eugospawner.policy.catalog import DEFAULT_QUEUE, Kind
+from eugospawner.policy.quota import (
+    MILLISECOND,
+    Amounts,
+    Demand,
+    Limit,
+    Resource,
+    Subject,
+    SubjectKind,
+    period_at,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from eugospawner.policy.limits import Quota
+    from eugospawner.settings import Settings
+    from eugospawner.store import Store
+
+SEEDER: Final = "demo"
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+#: Plans that the states are about; a catalog without them is left as it is.
+_PLANS: Final = ("research", "teaching")
+_HALF_DAY: Final = timedelta(hours=12)
+_LONGEST: Final = timedelta(hours=10)
+_WHOLE_GPU: Final = 100
+#: In the first minutes of a month, only so many can use up so much.
+_MOST_GPUS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """Somebody who has used *percent* of the quota *quota* in this period."""
+
+    owner: str
+    quota: str
+    gpu_model: str
+    percent: int
+
+
+PAST: Final = (
+    Past(owner="alice", quota="l40s-each-month", gpu_model="L40S", percent=100),
+    Past(owner="bob", quota="gpu-each-month", gpu_model="L4", percent=85),
+)
+
+
+async def sow(url: str, catalog: Path, now: datetime) -> None:
+    """
+    Have the store at *url* say what the demo shows; its schema must be there.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    declared = settings.load(catalog)
+    if not all(plan in declared.directory.plans for plan in _PLANS):
+        return
+    opened = await store.open_store(url)
+    try:
+        known = {(each.section, each.key): each for each in await opened.changes.since(0)}
+        for (section, key), document in documents(declared, now).items():
+            before = known.get((section, key))
+            if before is None or before.document != document:
+                await opened.changes.put(
+                    section, key, document, actor=SEEDER, reason="the demo began", at=now
+                )
+        for past in PAST:
+            await _use(opened, declared, past, now)
+    finally:
+        await opened.close()
+
+
+def documents(declared: Settings, now: datetime) -> dict[tuple[str, str], Any]:
+    """Return the entries that the demo has beside those of its catalog, as of *now*."""
+    local = now.astimezone(ZoneInfo(declared.catalog.zone))
+    return {
+        ("organizations", "acme"): {
+            "display_name": "Acme",
+            "contact": "alice",
+            "subscription": "team, since 2026",
+            "payment_method": "invoice, on file",
+        },
+        ("organizations", "umbrella"): {"display_name": "Umbrella"},
+        ("organizations", "initech"): {
+            "display_name": "Initech",
+            "suspended": "a payment is overdue",
+            "contact": "billing@initech.example",
+        },
+        ("groups", "vision-lab"): {"display_name": "Vision lab"},
+        ("groups", "course-2026"): {"display_name": "Course 2026"},
+        ("plans", "research"): _plan("research", [_window(declared, local, opens=-1)]),
+        ("plans", "teaching"): _plan("teaching", [_window(declared, local, opens=2)]),
+        ("projects", "vision"): {
+            "display_name": "Vision",
+            "group": "vision-lab",
+            "organization": "acme",
+            "plan": "research",
+            "managers": ["alice"],
+        },
+        ("projects", "course"): {
+            "display_name": "Course",
+            "group": "course-2026",
+            "organization": "umbrella",
+            "plan": "teaching",
+        },
+        ("people", "alice"): {
+            "organization": "acme",
+            "role": "owner",
+            "groups": ["vision-lab"],
+            "personal": {"plan": "research", "may_run_as_root": True},
+        },
+        ("people", "bob"): {"organization": "acme", "groups": ["vision-lab"]},
+        ("people", "carol"): {"organization": "umbrella", "groups": ["course-2026"]},
+        ("people", "dave"): {"organization": "initech"},
+    }
+
+
+def _plan(key: str, windows: list[dict[str, str]]) -> dict[str, Any]:
+    shared = {"profiles": "all", "images": "all", "windows": windows}
+    if key == "research":
+        return shared | {
+            "display_name": "Research",
+            "gpu_models": ["H100", "L40S", "L4"],
+            "queues": ["research-high", "research-batch"],
+            "at_once": {"gpus": 2},
+            "volumes": "200Gi",
+        }
+    return shared | {
+        "display_name": "Teaching",
+        "gpu_models": ["L4"],
+        "queues": ["teaching"],
+        "at_once": {"gpus": 1},
+        "person_at_once": {"gpus": 0.5},
+    }
+
+
+def _window(declared: Settings, local: datetime, *, opens: int) -> dict[str, str]:
+    """Return a weekly window of twelve hours that opens *opens* hours from now, on the hour."""
+    start = (local + timedelta(hours=opens)).replace(minute=0, second=0, microsecond=0)
+    return {
+        "zone": declared.catalog.zone,
+        "from": _week_time(start),
+        "to": _week_time(start + _HALF_DAY),
+    }
+
+
+def _week_time(at: datetime) -> str:
+    return f"{_DAYS[at.weekday()]} {at:%H:%M}"
+
+
+async def _use(opened: Store, declared: Settings, past: Past, now: datetime) -> None:
+    """Record a session of this period that brings *past* to its share of the quota, if it lacks."""
+    quota = next((each for each in declared.catalog.quotas if each.key == past.quota), None)
+    if quota is None or quota.resource is not Resource.GPU:
+        return
+    user = Subject(SubjectKind.USER, past.owner)
+    period = period_at(quota.span, declared.catalog.zone, now)
+    usage = (await opened.brief(revision=0, subjects=[user], since=now)).usage
+    missing = quota.amount * past.percent // 100 - usage.against(_limit(quota, user), period.key)
+    length, percent = _spread(missing, now - period.start)
+    if percent <= 0:
+        return
+    start, session = now - length, f"demo-{past.owner}-{now:%Y%m%d%H%M%S}"
+    project = f"personal-{past.owner}"
+    await opened.sessions.open(
+        store.NewSession(
+            id=session,
+            owner=past.owner,
+            workspace="earlier",
+            actor=past.owner,
+            project=project,
+            profile="notebook-cpu-small",
+            flavor="std-2x8",
+            kind=Kind.JUPYTERLAB,
+            queue=DEFAULT_QUEUE,
+            image="registry.example/eugo/base-notebook:2026.11",
+            gpu_model=past.gpu_model,
+            gpu_count=-(-percent // _WHOLE_GPU),
+            sm_percent=_WHOLE_GPU,
+            requested_percent=percent,
+            cpu_millicores=0,
+            memory_bytes=0,
+            pod_name=f"earlier-{past.owner}",
+            admitted_at=start,
+        ),
+        Demand(
+            subjects=(
+                user,
+                Subject(SubjectKind.PROJECT, project),
+                Subject(SubjectKind.QUEUE, DEFAULT_QUEUE),
+            ),
+            gpu_model=past.gpu_model,
+            rates=Amounts(gpu=percent),
+            start=start,
+            latest_end=now,
+            because="max-session",
+            limits=(),
+            zone=declared.catalog.zone,
+        ),
+    )
+    await opened.sessions.bind(session, granted_percent=percent, at=start)
+    await opened.sessions.end(session, reason="stopped", at=now)
+
+
+def _spread(amount: int, most: timedelta) -> tuple[timedelta, int]:
+    """
+    Return a length within *most* and a rate that come to *amount* of GPU time.
+
+    To the unit if whole GPUs can, else to the millisecond below.
+    """
+    longest = min(most, _LONGEST) // MILLISECOND
+    if amount <= 0 or longest <= 0:
+        return timedelta(0), 0
+    for percent in range(4 * _WHOLE_GPU, _MOST_GPUS * _WHOLE_GPU, _WHOLE_GPU):
+        if amount % percent == 0 and amount // percent <= longest:
+            return amount // percent * MILLISECOND, percent
+    percent = -(-amount // longest)
+    return amount // percent * MILLISECOND, percent
+
+
+def _limit(quota: Quota, user: Subject) -> Limit:
+    return Limit(
+        key=quota.key,
+        subject=user,
+        resource=quota.resource,
+        span=quota.span,
+        gpu_model=quota.gpu_model,
+        amount=quota.amount,
+    )

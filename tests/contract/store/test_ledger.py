@@ -1,0 +1,255 @@
+"""
+Reserve, bind, settle, release: to the millisecond, and every entry in its day and month.
+
+F98 to F100, L1; promises 2, 3 and 5. Each test ends with the checker of `consistency`.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+
+from eugospawner.policy.errors import StoreError
+from eugospawner.policy.quota import (
+    Amounts,
+    Cell,
+    Exceeds,
+    Fits,
+    Limit,
+    Resource,
+    Span,
+    Subject,
+    SubjectKind,
+)
+from tests.contract.store.consistency import check_ledger_consistency
+from tests.contract.store.values import a_session
+from tests.factories.sessions import a_demand, begin
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+HOUR_MS = 3_600_000
+ALICE = Subject(SubjectKind.USER, "alice")
+
+
+def a_limit(**changes):
+    values = {
+        "key": "gpu-month",
+        "subject": ALICE,
+        "resource": Resource.GPU,
+        "span": Span.MONTH,
+        "gpu_model": None,
+        "amount": 100 * HOUR_MS,  # one GPU for an hour
+    }
+    return Limit(**values | changes)
+
+
+async def usage_of(store, *cells, since=NOON):
+    subjects = {cell.subject for cell in cells}
+    usage = (await store.brief(revision=0, subjects=subjects, since=since)).usage
+    return [(usage.used(cell).settled.gpu, usage.used(cell).reserved.gpu) for cell in cells]
+
+
+@pytest.fixture(autouse=True)
+async def consistent(store):
+    yield
+    await check_ledger_consistency(store)
+
+
+def cell(span, start, subject=ALICE, model="H100"):
+    return Cell(subject, span, start, model)
+
+
+async def test_all_of_a_session_is_reserved_for_everybody_it_runs_for(store):
+    new = a_session(admitted_at=NOON, group_key="lab", organization="acme", queue="batch")
+    assert await begin(store, new) == Fits(ends_at=NOON + 8 * HOUR, because="max-session")
+    for kind, key in (
+        ("user", "alice"), ("project", "alice"), ("group", "lab"),
+        ("organization", "acme"), ("queue", "batch"),
+    ):  # fmt: skip
+        whom = Subject(SubjectKind(kind), key)
+        assert await usage_of(
+            store,
+            cell(Span.AT_ONCE, "", whom),
+            cell(Span.DAY, "2026-11-24", whom),
+            cell(Span.MONTH, "2026-11", whom),
+        ) == [(0, 25), (0, 25 * 8 * HOUR_MS), (0, 25 * 8 * HOUR_MS)]
+
+
+async def test_over_midnight_and_the_month_each_period_gets_its_part(store):
+    start = datetime(2026, 11, 30, 22, tzinfo=BERLIN)
+    await begin(store, a_session(admitted_at=start))
+    assert await usage_of(
+        store,
+        cell(Span.DAY, "2026-11-30"),
+        cell(Span.DAY, "2026-12-01"),
+        cell(Span.MONTH, "2026-11"),
+        cell(Span.MONTH, "2026-12"),
+        since=start,
+    ) == [(0, hours * 25 * HOUR_MS) for hours in (2, 6, 2, 6)]
+
+
+async def test_a_day_on_which_clocks_change_is_as_long_as_it_is(store):
+    start = datetime(2026, 10, 25, 0, tzinfo=BERLIN)
+    latest = datetime(2026, 10, 26, 1, tzinfo=BERLIN)
+    await begin(store, a_session(admitted_at=start), latest_end=latest.astimezone(UTC))
+    assert await usage_of(
+        store, cell(Span.DAY, "2026-10-25"), cell(Span.DAY, "2026-10-26"), since=start
+    ) == [(0, 25 * 25 * HOUR_MS), (0, 1 * 25 * HOUR_MS)]
+
+
+async def test_waiting_is_not_charged_and_the_grant_counts(store):
+    await begin(store, a_session(admitted_at=NOON))
+    kept = await store.sessions.bind("s1", granted_percent=50, at=NOON + HOUR)
+    assert kept == Fits(ends_at=NOON + 8 * HOUR, because="max-session")
+    assert await usage_of(store, cell(Span.AT_ONCE, ""), cell(Span.DAY, "2026-11-24")) == [
+        (0, 50),
+        (0, 50 * 7 * HOUR_MS),
+    ]
+
+
+async def test_a_session_that_waited_has_all_its_time_if_today_rules_leave_it(store):
+    new = a_session(admitted_at=NOON)
+    await begin(store, new)
+    later = a_demand(new, latest_end=NOON + 10 * HOUR)
+    kept = await store.sessions.bind("s1", granted_percent=25, at=NOON + 2 * HOUR, demand=later)
+    assert kept == Fits(ends_at=NOON + 10 * HOUR, because="max-session")
+    assert (await store.sessions.get("s1")).ends_at == NOON + 10 * HOUR
+
+
+async def test_more_than_was_asked_for_ends_sooner_and_never_costs_more_than_is_left(store):
+    new, limit = a_session(admitted_at=NOON), a_limit(amount=25 * 4 * HOUR_MS)
+    assert (await begin(store, new, limits=(limit,))).ends_at == NOON + 4 * HOUR
+    demand = a_demand(new, limits=(limit, a_limit(span=Span.AT_ONCE, amount=25)))
+    kept = await store.sessions.bind("s1", granted_percent=50, at=NOON, demand=demand)
+    assert kept == Fits(ends_at=NOON + 2 * HOUR, because="quota-exhausted", limit=limit)
+
+
+async def test_settling_turns_the_past_from_reserved_into_used(store):
+    await begin(store, a_session(admitted_at=NOON))
+    assert not await store.sessions.settle("s1", until=NOON + HOUR)  # not bound: nothing is used
+    await store.sessions.bind("s1", granted_percent=25, at=NOON)
+    assert await store.sessions.settle("s1", until=NOON + HOUR)
+    day = cell(Span.DAY, "2026-11-24")
+    assert await usage_of(store, day) == [(25 * HOUR_MS, 25 * 7 * HOUR_MS)]
+    assert not await store.sessions.settle("s1", until=NOON + HOUR)  # again: nothing
+    assert not await store.sessions.settle("s1", until=NOON)  # a clock that went back: nothing
+    assert await store.sessions.settle("s1", until=NOON + 99 * HOUR)  # to the deadline at most
+    assert await usage_of(store, day) == [(25 * 8 * HOUR_MS, 0)]
+    assert not await store.sessions.settle("nobody's", until=NOON)
+
+
+@pytest.mark.parametrize(
+    ("bound", "ended", "used"),
+    [(None, 3, 0), (1, 3, 2), (0, 0, 0), (0, 8, 8), (0, 99, 8), (2, 1, 0)],
+    ids=["never bound", "bound", "at once", "at the deadline", "stopped late", "clock went back"],
+)
+async def test_the_end_charges_what_was_used_and_lets_go_the_rest(store, bound, ended, used):
+    await begin(store, a_session(admitted_at=NOON))
+    if bound is not None:
+        await store.sessions.bind("s1", granted_percent=25, at=NOON + bound * HOUR)
+    assert await store.sessions.end("s1", reason="stopped", at=NOON + ended * HOUR)
+    assert not await store.sessions.end("s1", reason="again", at=NOON + 50 * HOUR)
+    assert await usage_of(store, cell(Span.AT_ONCE, ""), cell(Span.DAY, "2026-11-24")) == [
+        (0, 0),
+        (used * 25 * HOUR_MS, 0),
+    ]
+
+
+async def test_nothing_is_opened_where_nothing_is_left(store):
+    limit = a_limit()
+    assert isinstance(await begin(store, a_session("s1", admitted_at=NOON), limits=(limit,)), Fits)
+    refused = await begin(
+        store, a_session("s2", workspace="second", admitted_at=NOON), limits=(limit,)
+    )
+    assert isinstance(refused, Exceeds)
+    (exceeded,) = refused.limits
+    assert (exceeded.limit, exceeded.used) == (limit, 100 * HOUR_MS)
+    assert exceeded.resets_at == datetime(2026, 12, 1, tzinfo=BERLIN)
+    assert await store.sessions.get("s2") is None
+
+
+async def test_what_is_released_can_be_reserved_again(store):
+    limit = a_limit(span=Span.AT_ONCE, amount=25)
+    await begin(store, a_session("s1", admitted_at=NOON), limits=(limit,))
+    second = a_session("s2", workspace="second", admitted_at=NOON)
+    assert isinstance(await begin(store, second, limits=(limit,)), Exceeds)
+    await store.sessions.end("s1", reason="stopped", at=NOON + HOUR)
+    assert isinstance(await begin(store, second, limits=(limit,)), Fits)
+
+
+async def test_a_restart_does_not_count_twice(store):
+    """The session before was never seen to end; its reservation must not bar the next one."""
+    limit = a_limit(span=Span.AT_ONCE, amount=25)
+    await begin(store, a_session("s1", admitted_at=NOON), limits=(limit,))
+    again = a_session("s2", admitted_at=NOON + HOUR)
+    assert isinstance(await begin(store, again, limits=(limit,)), Fits)
+    assert (await store.sessions.get("s1")).end_reason == "superseded"
+
+
+async def test_opening_again_gives_the_same_answer_and_reserves_nothing(store):
+    first = await begin(store, a_session(admitted_at=NOON))
+    again = await begin(store, a_session(admitted_at=NOON), latest_end=NOON + HOUR)
+    assert again == first
+    assert await usage_of(store, cell(Span.AT_ONCE, "")) == [(0, 25)]
+
+
+async def test_a_session_from_before_the_ledger_is_bound_and_ended_without_an_entry(store):
+    await begin(store, a_session(admitted_at=NOON))
+    await store.sessions.end("s1", reason="stopped", at=NOON)
+    await execute(
+        store,
+        "INSERT INTO sessions SELECT 'old', owner, 'old', actor, project, profile, flavor, kind, "
+        "queue, image, gpu_model, gpu_count, sm_percent, requested_percent, cpu_millicores, "
+        "memory_bytes, pod_name, admitted_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+        "NULL, NULL FROM sessions",
+    )
+    assert await store.sessions.bind("old", granted_percent=25, at=NOON) is None
+    assert not await store.sessions.settle("old", until=NOON + HOUR)
+    assert await store.sessions.end("old", reason="stopped", at=NOON + HOUR)
+
+
+async def execute(store, statement):
+    return await store._database.transact(lambda connection: connection.execute(text(statement)))
+
+
+@pytest.mark.parametrize("statement", ["UPDATE ledger SET day = 'x'", "DELETE FROM ledger"])
+async def test_entries_are_never_changed(store, statement):
+    await begin(store, a_session(admitted_at=NOON))
+    with pytest.raises(Exception, match="append-only"):
+        await execute(store, statement)
+
+
+async def test_a_bound_session_that_nobody_knows_is_an_error(store):
+    with pytest.raises(StoreError, match="no session"):
+        await store.sessions.bind("s1", granted_percent=1, at=NOON)
+
+
+@pytest.mark.parametrize("span", [Span.AT_ONCE, Span.MONTH])
+async def test_of_256_at_once_exactly_one_gets_the_last_unit(store, span):
+    limit = a_limit(span=span, amount=25 if span is Span.AT_ONCE else 25 * 8 * HOUR_MS)
+    answers = await asyncio.gather(
+        *(
+            begin(
+                store,
+                a_session(f"s{n}", workspace=str(n), admitted_at=NOON),
+                limits=(limit,),
+            )
+            for n in range(256)
+        )
+    )
+    assert sum(isinstance(answer, Fits) for answer in answers) == 1
+    assert len(await store.sessions.open_sessions()) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"subjects": (ALICE,)}, {"gpu_model": "L4"}, {"rates": Amounts(gpu=1)}],
+    ids=["for fewer", "of another model", "of another rate"],
+)
+async def test_what_is_reserved_is_what_will_be_released(store, changes):
+    with pytest.raises(StoreError, match="as admitted"):
+        await begin(store, a_session(admitted_at=NOON), **changes)
+    assert await store.sessions.get("s1") is None
