@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, insert, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from eugospawner.policy.quota import (
     NOTHING,
@@ -31,7 +31,7 @@ from eugospawner.policy.quota import (
     shares,
     whole_millisecond,
 )
-from eugospawner.store.tables import LedgerRow, Put, UsageRow, table_of
+from eugospawner.store.tables import InsertMany, LedgerRow, Put, UsageRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -134,7 +134,7 @@ class Book:
     def write(self) -> None:
         """Write what was moved."""
         if self._entries:
-            self._connection.execute(_ENTER, self._entries)
+            _ENTER.execute(self._connection, self._entries)
         if self._changed:
             _PUT.execute(
                 self._connection, [_row(cell, self.usage.used(cell)) for cell in self._changed]
@@ -218,7 +218,8 @@ def _amounts(prefix: str, amounts: Amounts) -> dict[str, object]:
 _USAGE: Final = table_of(UsageRow)
 _COLUMN: Final = _USAGE.c
 _PUT: Final = Put(_USAGE)
-_ENTER: Final = insert(table_of(LedgerRow))
+_LEDGER: Final = table_of(LedgerRow)
+_ENTER: Final = InsertMany(_LEDGER, [each.name for each in _LEDGER.columns if each.name != "id"])
 _SPANS: Final = {span.value: span for span in Span}
 _READ: Final = select(
     _COLUMN.subject,

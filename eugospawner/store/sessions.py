@@ -17,12 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, case, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, case, select, tuple_, update
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, fit, whole_millisecond
 from eugospawner.store.book import BIND, Account, Book, account_of
-from eugospawner.store.tables import SessionRow, table_of
+from eugospawner.store.tables import InsertMany, SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
 from eugospawner.store.writer import Write
 
@@ -289,7 +289,7 @@ def _reserve(
                 }
             )
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.execute(connection, rows)
         book.write()
     return outcomes
 
@@ -445,7 +445,7 @@ _OPEN_OF_WORKSPACES: Final = select(_COLUMN.id, _COLUMN.owner, _COLUMN.workspace
     tuple_(_COLUMN.owner, _COLUMN.workspace).in_(bindparam("workspaces", expanding=True)),
     _COLUMN.ended_at.is_(None),
 )
-_INSERT: Final = insert(_TABLE)
+_INSERT: Final = InsertMany(_TABLE, [*_NEW, "ends_at", "ends_because", "zone", "reserved_from"])
 _BY_IDS: Final = select(_TABLE).where(_COLUMN.id.in_(bindparam("ids", expanding=True)))
 _SET_BOUND: Final = (
     update(_TABLE)

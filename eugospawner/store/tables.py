@@ -12,7 +12,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, Index, Integer, MetaData, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Enum,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -21,7 +34,7 @@ from eugospawner.policy.catalog import Kind
 from eugospawner.store.types import UtcTime
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Connection
 
@@ -274,6 +287,39 @@ class InsertNew:
         connection.execute(self._statements[connection.dialect.name], rows)
 
 
+class InsertMany:
+    """
+    An INSERT of many rows, in the way that is quickest on each database.
+
+    SQLite takes them one after the other without leaving the process. To PostgreSQL each would be a
+    statement of its own; it takes one array for each column instead.
+
+    Args:
+        columns: All that rows have; the database fills in others.
+    """
+
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._each = insert(table)
+        self._arrays = insert(table).from_select(
+            columns,
+            select(
+                *(
+                    func.unnest(bindparam(name, type_=postgresql.ARRAY(table.c[name].type)))
+                    for name in columns
+                )
+            ),
+        )
+
+    def execute(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+        """Insert *rows*, which all have the columns."""
+        if connection.dialect.name == "postgresql":
+            arrays = {name: [row[name] for row in rows] for name in self._columns}
+            connection.execute(self._arrays, arrays)
+        else:
+            connection.execute(self._each, list(rows))
+
+
 class Put:
     """
     An INSERT that replaces the row of the same primary key.
@@ -288,8 +334,8 @@ class Put:
         }
 
     @staticmethod
-    def _statement(table: Table, insert: Any) -> Any:
-        statement = insert(table)
+    def _statement(table: Table, upsert: Any) -> Any:
+        statement = upsert(table)
         keys = [column.name for column in table.primary_key]
         others = [column.name for column in table.columns if column.name not in keys]
         return statement.on_conflict_do_update(
