@@ -42,7 +42,7 @@ from eugospawner.policy.quota import (  # noqa: E402
 )
 from eugospawner.store.book import read_usage  # noqa: E402
 from eugospawner.store.connect import database_at  # noqa: E402
-from eugospawner.store.tables import LedgerRow, UsageRow, table_of  # noqa: E402
+from eugospawner.store.tables import InsertMany, LedgerRow, UsageRow, table_of  # noqa: E402
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -82,9 +82,10 @@ def fill(connection: Connection, rows: int) -> None:
         _SESSION,
         [{"id": f"s{n}", "owner": f"user{n}", "at": at} for n in range(PEOPLE)],
     )
-    ledger = table_of(LedgerRow).insert()
+    table = table_of(LedgerRow)
+    ledger = InsertMany(table, [each.name for each in table.columns if each.name != "id"])
     for first in range(0, rows, BATCH):
-        connection.execute(ledger, [entry(n) for n in range(first, min(first + BATCH, rows))])
+        ledger.execute(connection, [entry(n) for n in range(first, min(first + BATCH, rows))])
     for span, start in (("day", "l.day"), ("month", "substr(l.day, 1, 7)")):
         connection.execute(text(_SUMS.format(span=span, start=start)))
 

@@ -10,11 +10,13 @@ Times count in whole milliseconds. Source: design §§2 (promise 2) and 4; L1.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import Text, and_, any_, bindparam, or_, select, text
+from sqlalchemy.dialects import postgresql
 
 from eugospawner.policy.quota import (
     NOTHING,
@@ -188,9 +190,11 @@ def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: da
     # A day of any zone that holds `since` has a name no earlier than the day before it in UTC.
     first = (whole_millisecond(since) - _FIRST).date().isoformat()
     by_name = {_name(subject): subject for subject in subjects}
-    values = {"subjects": list(by_name), "day": first, "month": month_of(first)}
+    among = json.dumps(list(by_name)) if connection.dialect.name == "sqlite" else list(by_name)
+    values = {"subjects": among, "day": first, "month": month_of(first)}
     usage = Usage({})
-    for name, span, start, gpu_model, *amounts in connection.execute(_READ, values):
+    read = _READ[connection.dialect.name]
+    for name, span, start, gpu_model, *amounts in connection.execute(read, values):
         tally = usage.tally(Cell(by_name[name], _SPANS[span], start, gpu_model))
         tally[:] = amounts
     return usage
@@ -221,7 +225,7 @@ _PUT: Final = Put(_USAGE)
 _LEDGER: Final = table_of(LedgerRow)
 _ENTER: Final = InsertMany(_LEDGER, [each.name for each in _LEDGER.columns if each.name != "id"])
 _SPANS: Final = {span.value: span for span in Span}
-_READ: Final = select(
+_ROWS: Final = select(
     _COLUMN.subject,
     _COLUMN.span,
     _COLUMN.start,
@@ -233,10 +237,18 @@ _READ: Final = select(
     _COLUMN.reserved_cpu,
     _COLUMN.reserved_memory,
 ).where(
-    _COLUMN.subject.in_(bindparam("subjects", expanding=True)),
     or_(
         _COLUMN.span == Span.AT_ONCE.value,
         and_(_COLUMN.span == Span.DAY.value, _COLUMN.start >= bindparam("day")),
         and_(_COLUMN.span == Span.MONTH.value, _COLUMN.start >= bindparam("month")),
     ),
 )
+#: The subjects come as one value: a list of many is spelled out anew at each read.
+_READ: Final = {
+    "sqlite": _ROWS.where(
+        _COLUMN.subject.in_(text("SELECT value FROM json_each(:subjects)").columns(value=Text))
+    ),
+    "postgresql": _ROWS.where(
+        _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
+    ),
+}
