@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from eugospawner.desk import Desk
     from eugospawner.judge import Circumstances, Verdict
     from eugospawner.policy.decisions import Refusal
+    from eugospawner.store import NewSession
 
 
 #: Somebody else may take what was left in between; again and again is a fault, not a race.
@@ -91,6 +92,7 @@ class DecidingSpawner(KubeSpawner):
     landing_path = ""
 
     _admitted: Admitted | None = None
+    _record: NewSession | None = None
     _session_id = ""
     _pod_labels: Mapping[str, str] = MappingProxyType({})
 
@@ -160,7 +162,7 @@ class DecidingSpawner(KubeSpawner):
 
     # Deciding
 
-    async def circumstances(self, *, volumes: bool = True) -> Circumstances:
+    async def circumstances(self, *, volumes: bool = True, usage: bool = True) -> Circumstances:
         """
         Return what this workspace's options would be judged by now; see `Desk.circumstances`.
 
@@ -173,12 +175,18 @@ class DecidingSpawner(KubeSpawner):
                 owner_slug=self._slug(self.user.name),
                 now=self.now(),
                 volumes=volumes,
+                usage=usage,
             )
         except StoreError as error:
             raise refusals.store_down() from error
 
     async def judge(
-        self, words: object, *, handler: Any = None, workspace: str | None = None
+        self,
+        words: object,
+        *,
+        handler: Any = None,
+        workspace: str | None = None,
+        usage: bool = True,
     ) -> Verdict:
         """
         Return the verdict on JSON options at this moment; raises as `circumstances`.
@@ -186,24 +194,33 @@ class DecidingSpawner(KubeSpawner):
         Args:
             handler: Answers whoever asks; `None`: the spawner's.
             workspace: Server name, where it is not this spawner's own.
+            usage: Whether what is used counts.
         """
         names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
         return judge(
             words,
-            await self.circumstances(volumes=names_volumes),
+            await self.circumstances(volumes=names_volumes, usage=usage),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
             actor=self._actor(handler),
         )
 
-    async def load_user_options(self) -> None:
+    async def load_user_options(self, *, usage: bool = False) -> None:
         """
         Decide about the options of this very start and take over what was granted.
+
+        Args:
+            usage: Whether to ask what is used before the store is asked to reserve.
 
         Raises:
             SpawnException: The start is denied; the hub does not count it as a failure.
         """
-        match (await self.judge(self.user_options)).decision:
+        # Usage is the store's to judge, in the transaction that reserves; what is refused for any
+        # reason is judged by it, too, so that the answer is the one that the form gives.
+        decision = (await self.judge(self.user_options, usage=usage)).decision
+        if not usage and isinstance(decision, Denied):
+            decision = (await self.judge(self.user_options)).decision
+        match decision:
             case Denied(refusals=reasons):
                 raise refusals.denied(reasons)
             case Queued(admitted=admitted) | (Admitted() as admitted):
@@ -245,9 +262,10 @@ class DecidingSpawner(KubeSpawner):
                 actor=self._actor().name,
                 pod_name=self.pod_name,
             )
+            self._record = record
             if isinstance(await store.sessions.open(record, admitted.demand), Fits):
                 return
-            await self.load_user_options()
+            await self.load_user_options(usage=True)
         message = "The store reserves less than it says is left"
         raise StoreError(message)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
     from eugospawner.settings import Settings
-    from eugospawner.store import Store
+    from eugospawner.store import NewSession, Store
     from eugospawner.store.changes import Change
 
 #: A Kubernetes object as JSON gives it.
@@ -154,7 +154,7 @@ class Desk:
         return self._source.settings.catalog
 
     async def circumstances(
-        self, *, owner: str, owner_slug: str, now: datetime, volumes: bool
+        self, *, owner: str, owner_slug: str, now: datetime, volumes: bool, usage: bool
     ) -> Circumstances:
         """
         Return what a request of *owner* is judged by at *now*.
@@ -163,6 +163,8 @@ class Desk:
 
         Args:
             volumes: Whether the owner's extra volumes matter.
+            usage: Whether what is used matters; else nothing is taken to be, which is for whoever
+                asks the store to reserve next: there it is fitted anew.
 
         Raises:
             StoreError: The store does not answer, or what was changed there makes no sense.
@@ -174,7 +176,7 @@ class Desk:
             brief = await store.brief(
                 revision=self._source.revision,
                 subjects=limits.subjects_at_stake(accounts),
-                since=now,
+                since=now if usage else None,
                 volumes_of=owner if volumes else None,
             )
             if not self._source.take(brief.changes):
@@ -188,23 +190,17 @@ class Desk:
             now=now,
         )
 
-    async def demand_of(
-        self, session_id: str, slug: Callable[[str], str], *, percent: int, now: datetime
+    def demand_of(
+        self, session: NewSession, slug: Callable[[str], str], *, percent: int, now: datetime
     ) -> Demand | None:
         """
-        Return what a session would take from *now* on with *percent* of GPUs, by today's rules.
+        Return what *session* would take from *now* on with *percent* of GPUs, by today's rules.
 
         `None` if its project, queue or profile are no more; it then keeps what it was admitted for.
 
         Args:
             slug: Makes a user's name fit for a label.
-
-        Raises:
-            StoreError: The store does not answer.
         """
-        session = await (await self.store()).sessions.get(session_id)
-        if session is None:
-            return None
         catalog, directory = self.catalog, self._source.settings.directory
         accounts = directory.accounts_of(session.owner, slug(session.owner))
         project, queue = accounts.find(session.project), catalog.queues.get(session.queue)

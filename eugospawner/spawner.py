@@ -181,7 +181,11 @@ class EugoSpawner(DecidingSpawner):
                 )
             percent = allocation.consumed_percent(claim, gpus)
         store, at = await self.desk.store(), self.now()
-        demand = await self.desk.demand_of(session, self._slug, percent=percent, now=at)
+        # A hub that adopts a start of the one before it has not opened the session itself.
+        record = self._record or await store.sessions.get(session)
+        demand = None
+        if record is not None:
+            demand = self.desk.demand_of(record, self._slug, percent=percent, now=at)
         await store.sessions.bind(session, granted_percent=percent, at=at, demand=demand)
 
     async def get_url(self) -> str:
@@ -277,4 +281,4 @@ class EugoSpawner(DecidingSpawner):
         """Forget the run that has ended."""
         super().clear_state()
         self._session_id = self._end_reason = self.landing_path = ""
-        self._admitted = None
+        self._admitted = self._record = None

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, case, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, update
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, fit, whole_millisecond
@@ -234,26 +234,25 @@ def _open(
     connection: Connection, openings: Sequence[_Opening]
 ) -> Sequence[Fits | Exceeds | StoreError]:
     ids = [str(each.row["id"]) for each in openings]
-    known = {row["id"]: row for row in connection.execute(_BY_IDS, {"ids": ids}).mappings()}
+    places = {(each.row["owner"], each.row["workspace"]): each.row for each in openings}
+    found = connection.execute(_IN_THE_WAY, {"ids": ids, "workspaces": list(places)}).mappings()
+    there = {row["id"]: row for row in found}
+    known = {session: there[session] for session in ids if session in there}
     new = [each for each in openings if each.row["id"] not in known]
-    if new:
-        _supersede(connection, [each.row for each in new])
+    # A repeated opening of an ended session must not end its successor.
+    starting = {(each.row["owner"], each.row["workspace"]) for each in new}
+    ending = [
+        {"b_id": row["id"], "reason": SUPERSEDED, "at": places[place]["admitted_at"]}
+        for row in there.values()
+        for place in [(row["owner"], row["workspace"])]
+        if place in starting and row["ended_at"] is None and row["id"] not in known
+    ]
+    if ending:
+        _end(connection, ending)
     outcomes = _reserve(connection, new) if new else {}
     return [
         outcomes[session] if session in outcomes else _deadline(known[session]) for session in ids
     ]
-
-
-def _supersede(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    at = {(row["owner"], row["workspace"]): row["admitted_at"] for row in rows}
-    ending = [
-        {"b_id": session, "reason": SUPERSEDED, "at": at[owner, workspace]}
-        for session, owner, workspace in connection.execute(
-            _OPEN_OF_WORKSPACES, {"workspaces": list(at)}
-        )
-    ]
-    if ending:
-        _end(connection, ending)
 
 
 def _reserve(
@@ -310,42 +309,71 @@ def _deadline(row: RowMapping) -> Fits:
 def _bind(
     connection: Connection, bindings: Sequence[_Binding]
 ) -> Sequence[Fits | StoreError | None]:
-    return [_bind_one(connection, binding) for binding in bindings]
+    rows = {row["id"]: row for row in _sessions(connection, [each.id for each in bindings])}
+    due = [
+        (rows[each.id], each)
+        for each in bindings
+        if each.id in rows
+        and rows[each.id]["ended_at"] is None
+        and rows[each.id]["bound_at"] is None
+    ]
+    bound = _bind_all(connection, due) if due else {}
+    return [
+        bound[each.id] if each.id in bound else _known(each.id, rows.get(each.id))
+        for each in bindings
+    ]
 
 
-def _bind_one(connection: Connection, binding: _Binding) -> Fits | StoreError | None:
-    row = connection.execute(_BY_ID, {"id": binding.id}).mappings().first()
+def _known(session_id: str, row: RowMapping | None) -> Fits | StoreError | None:
+    """Return what is said of a session that is bound already, has ended, or never was."""
     if row is None:
-        return StoreError(f"There is no session {binding.id!r} to bind: open it first")
-    if row["ended_at"] is not None:
-        return None
-    if row["bound_at"] is not None:
-        return None if row["ends_at"] is None else _deadline(row)
-    at = max(binding.at, row["admitted_at"])
-    values = {"b_id": binding.id, "at": at, "percent": binding.percent}
-    if row["reserved_from"] is None:
-        connection.execute(_SET_BOUND, {**values, **_kept(row)})
-        return None
+        return StoreError(f"There is no session {session_id!r} to bind: open it first")
+    return _deadline(row) if row["ended_at"] is None and row["ends_at"] is not None else None
+
+
+def _bind_all(
+    connection: Connection, due: Sequence[tuple[RowMapping, _Binding]]
+) -> dict[str, Fits | None]:
+    accounted = [row for row, _ in due if row["reserved_from"] is not None]
+    book = None
+    if accounted:
+        book = _book(connection, accounted, at=max(each.at for _, each in due))
+    outcomes: dict[str, Fits | None] = {}
+    values = []
+    for row, binding in due:
+        at = max(binding.at, row["admitted_at"])
+        value = {"b_id": binding.id, "at": at, "percent": binding.percent}
+        if book is None or row["reserved_from"] is None:
+            outcomes[binding.id] = None
+            value |= {
+                "b_ends_at": row["ends_at"],
+                "because": row["ends_because"],
+                "b_reserved_from": None,
+            }
+        else:
+            start = whole_millisecond(at)
+            outcome = outcomes[binding.id] = _rebase(book, row, binding, start)
+            value |= {
+                "b_ends_at": outcome.ends_at,
+                "because": outcome.because,
+                "b_reserved_from": start,
+            }
+        values.append(value)
+    if book is not None:
+        book.write()
+    connection.execute(_SET_BOUND, values)
+    return outcomes
+
+
+def _rebase(book: Book, row: RowMapping, binding: _Binding, start: datetime) -> Fits:
+    """Reserve anew from *start* on, with what was granted."""
     before = account_of(row)
     after = replace(before, rates=before.rates._replace(gpu=binding.percent))
-    start = whole_millisecond(at)
-    since = min(row["reserved_from"], start)
-    book = Book(connection, before.subjects, since=since, at=at)
     book.let_go(before)
     book.release(before, row["reserved_from"], row["ends_at"], kind=BIND)
     outcome = _rebased(row, after, binding.demand, book, start)
     book.take(after)
     book.reserve(after, start, outcome.ends_at, kind=BIND)
-    book.write()
-    connection.execute(
-        _SET_BOUND,
-        {
-            **values,
-            "b_ends_at": outcome.ends_at,
-            "because": outcome.because,
-            "b_reserved_from": start,
-        },
-    )
     return outcome
 
 
@@ -357,16 +385,11 @@ def _rebased(
         return Fits(ends_at=max(row["ends_at"], start), because=row["ends_because"])
     # What it holds at once is a fact; only the time that is left can be made shorter.
     limits = tuple(limit for limit in demand.limits if limit.span is not Span.AT_ONCE)
-    outcome = fit(replace(demand, start=start, rates=account.rates, limits=limits), book.usage)
+    asked = replace(
+        demand, start=start, rates=account.rates, limits=limits, subjects=account.subjects
+    )
+    outcome = fit(asked, book.usage)
     return outcome if isinstance(outcome, Fits) else Fits(ends_at=start, because=EXHAUSTED)
-
-
-def _kept(row: RowMapping) -> dict[str, object]:
-    return {
-        "b_ends_at": row["ends_at"],
-        "because": row["ends_because"],
-        "b_reserved_from": row["reserved_from"],
-    }
 
 
 def _settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
@@ -441,9 +464,21 @@ def _not_before_admission() -> ColumnElement[datetime]:
 
 
 # Built once: the compiled form of a statement is looked up by the statement.
-_OPEN_OF_WORKSPACES: Final = select(_COLUMN.id, _COLUMN.owner, _COLUMN.workspace).where(
-    tuple_(_COLUMN.owner, _COLUMN.workspace).in_(bindparam("workspaces", expanding=True)),
-    _COLUMN.ended_at.is_(None),
+_IN_THE_WAY: Final = select(
+    _COLUMN.id,
+    _COLUMN.owner,
+    _COLUMN.workspace,
+    _COLUMN.ended_at,
+    _COLUMN.ends_at,
+    _COLUMN.ends_because,
+).where(
+    or_(
+        _COLUMN.id.in_(bindparam("ids", expanding=True)),
+        and_(
+            tuple_(_COLUMN.owner, _COLUMN.workspace).in_(bindparam("workspaces", expanding=True)),
+            _COLUMN.ended_at.is_(None),
+        ),
+    )
 )
 _INSERT: Final = InsertMany(_TABLE, [*_NEW, "ends_at", "ends_because", "zone", "reserved_from"])
 _BY_IDS: Final = select(_TABLE).where(_COLUMN.id.in_(bindparam("ids", expanding=True)))
