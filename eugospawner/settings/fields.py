@@ -8,7 +8,7 @@ coerced beyond that. Every message says what to write instead.
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Final
 from zoneinfo import ZoneInfo
@@ -98,6 +98,17 @@ def _zone(name: str) -> str:
         message = f"{name!r} is no IANA time zone; write for example Europe/Berlin or UTC"
         raise ValueError(message)
     return name
+
+
+def _instant(value: object) -> datetime:
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        at = None
+    if at is None or at.utcoffset() is None:
+        message = f"{value!r} is no point in time; write for example 2026-12-01T00:00+01:00"
+        raise ValueError(message)
+    return at.astimezone(UTC)
 
 
 def _decimal(value: object) -> Decimal:
@@ -198,6 +209,7 @@ Zone = Annotated[str, AfterValidator(_zone)]
 #: A name as people sign in with it.
 Name = Annotated[str, StringConstraints(pattern=_NAME)]
 GpuPercent = Annotated[int, BeforeValidator(_gpu_percent)]
+Instant = Annotated[datetime, BeforeValidator(_instant)]
 Hours = Annotated[Decimal, BeforeValidator(_decimal)]
 #: Keys of the catalog; `None`: all that there are.
 AllOrKeys = Annotated[list[Key] | None, BeforeValidator(_all_or_some)]

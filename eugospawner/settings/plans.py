@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import Field, model_validator
 
 from eugospawner.policy.errors import PolicyError
-from eugospawner.policy.limits import UNIT_HOUR, Quota
+from eugospawner.policy.limits import UNIT_HOUR, Override, Quota
 from eugospawner.policy.plans import Plan
 from eugospawner.policy.quota import Resource, Span, Subject, SubjectKind
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime
@@ -25,6 +25,7 @@ from eugospawner.settings.fields import (
     AllOrModels,
     Bytes,
     Hours,
+    Instant,
     Key,
     ModelKey,
     Name,
@@ -82,6 +83,14 @@ class PlanEntry(AllowedEntry):
     windows: Annotated[list[WindowEntry], Field(min_length=1)] | None = None
 
 
+class OverrideEntry(Strict):
+    """Other hours for a quota, for a time; ends by itself (F101)."""
+
+    hours: Hours
+    until: Instant
+    reason: Words
+
+
 class QuotaEntry(Strict):
     """An amount per day or month, of one resource, for one kind of subject."""
 
@@ -94,6 +103,7 @@ class QuotaEntry(Strict):
     cpu_hours: Hours | None = None
     memory_gib_hours: Hours | None = None
     per: Literal["day", "month"]
+    override: OverrideEntry | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> QuotaEntry:
@@ -264,4 +274,13 @@ def quota(key: str, entry: QuotaEntry) -> Quota:
         span=Span(entry.per),
         gpu_model=entry.gpu_model,
         amount=int(getattr(entry, name) * UNIT_HOUR[resource]),
+        override=None if entry.override is None else _override(entry.override, resource),
+    )
+
+
+def _override(entry: OverrideEntry, resource: Resource) -> Override:
+    return Override(
+        amount=int(entry.hours * UNIT_HOUR[resource]),
+        expires_at=entry.until,
+        reason=entry.reason,
     )

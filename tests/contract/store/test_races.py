@@ -9,6 +9,7 @@ import asyncio
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -91,3 +92,18 @@ async def test_a_server_that_crashes_in_the_middle_admits_no_more_and_loses_none
     assert 0 < before < 2000  # it was in the middle
     assert len(admitted) == 2000
     assert await judge(url) == 2000
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(1800)
+def test_of_a_hundred_thousand_exactly_as_many_as_fit(url, python, record_property):
+    """From four processes; the rate is told for whoever asks."""
+    each, room = 25_000, 60_000
+    began = time.perf_counter()
+    racers = [racer(python, url, n * each, each, room) for n in range(4)]
+    said = [running.communicate(timeout=1500)[0] for running in racers]
+    seconds = time.perf_counter() - began
+    assert sum(len(json.loads(text)) for text in said) == room
+    assert asyncio.run(judge(url)) == room
+    record_property("admissions_per_second", round(4 * each / seconds))
+    print(f"{4 * each} in {seconds:.0f} s, {room} admitted")  # noqa: T201

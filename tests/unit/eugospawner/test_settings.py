@@ -8,7 +8,7 @@ time (plans, quotas, accounts) is judged alike in the file and as a change (F60,
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +25,7 @@ from eugospawner.policy.accounts import OrganizationRole
 from eugospawner.policy.catalog import AtOnce, Catalog, FlavorGpu, Kind, Strategy
 from eugospawner.policy.decisions import Admitted
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.limits import Quota
+from eugospawner.policy.limits import Override, Quota
 from eugospawner.policy.plans import Plan
 from eugospawner.policy.quota import Resource, Span, Subject, SubjectKind
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime, Window
@@ -1125,6 +1125,27 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "  month:",
         "quotas.month: gpu_model belongs to gpu_hours",
     ),
+    "an override without an end": (
+        "gpu_hours: 40",
+        "gpu_hours: 40\n    override: {hours: 60, reason: thesis}",
+        "    override:",
+        "quotas.month.override.until: the key is missing",
+    ),
+    "an override until a time of no zone": (
+        "gpu_hours: 40",
+        "gpu_hours: 40\n    override: {hours: 60, reason: thesis, until: 2026-12-01T00:00}",
+        "    override:",
+        (
+            "quotas.month.override.until: '2026-12-01T00:00' is no point in time; "
+            "write for example 2026-12-01T00:00+01:00"
+        ),
+    ),
+    "an override without a reason": (
+        "gpu_hours: 40",
+        'gpu_hours: 40\n    override: {hours: 60, until: "2026-12-01T00:00Z"}',
+        "    override:",
+        "quotas.month.override.reason: the key is missing",
+    ),
     "an unknown GPU model of a quota": (
         "gpu_model: L4",
         "gpu_model: L40",
@@ -1984,6 +2005,20 @@ def spoiled(draw: st.DrawFn) -> tuple[str, str, Any]:
     return section, draw(st.sampled_from([key, "other"])), draw(st.sampled_from([document, None]))
 
 
+def test_an_override_is_an_amount_until_a_point_in_time() -> None:
+    """F101."""
+    text = SMALL + (
+        'quotas:\n  month: {user: "*", cpu_hours: 40, per: month, '
+        'override: {hours: 60.5, until: "2026-12-01T00:00+01:00", reason: a thesis}}\n'
+    )
+    (quota,) = read(text).quotas
+    assert quota.override == Override(
+        amount=60_500 * 3_600_000,
+        expires_at=datetime(2026, 11, 30, 23, 0, tzinfo=UTC),
+        reason="a thesis",
+    )
+
+
 @given(spoiled(), junk)
 @settings(max_examples=50, deadline=None)
 def test_junk_is_refused_alike_in_the_file_and_as_a_change(
@@ -2117,6 +2152,17 @@ def test_every_other_example_of_the_reference_fits_into_the_first() -> None:
         sections |= set(entry)
     assert strategies == {Strategy.EXCLUSIVE, Strategy.MPS, Strategy.MIG}
     assert sections >= set(catalogs.CHANGEABLE)
+
+
+def test_every_example_of_the_how_to_fits_into_the_sample() -> None:
+    page = ROOT / "docs" / "howto" / "entitlements.md"
+    sample = yaml.safe_load(TEXT)
+    found = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(found) == 4
+    for example in found:
+        entry = content(example)
+        merged = sample | {key: sample.get(key, {}) | entry[key] for key in entry}
+        read(yaml.safe_dump(merged, sort_keys=False))
 
 
 # --- what a deployment does not have ---
