@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 import yaml
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
 
 __all__ = ["Kubectl"]
+
+# How long an example takes says how busy the machine is; speed is proved in bench/.
+hypothesis.settings.register_profile("eugo", deadline=None)
+hypothesis.settings.load_profile("eugo")
 
 _USES_CLUSTER = {"cluster", "embedded", "kubeconfig"}
 _ACCOUNT_SECONDS = 30
