@@ -22,7 +22,7 @@ RACER = """
 import asyncio, json, sys
 from tests.contract.store.racing import race
 url, first, count, sessions = sys.argv[1], *map(int, sys.argv[2:])
-print(json.dumps(asyncio.run(race(url, range(first, first + count), sessions=sessions))))
+print(json.dumps(asyncio.run(race(url, range(first, first + count), sessions=sessions, patient=True))))
 """
 
 
