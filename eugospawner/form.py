@@ -31,7 +31,7 @@ from eugospawner.policy.catalog import WHOLE_PERCENT, Catalog, Kind
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import BadQuantity
 from eugospawner.policy.limits import used_words, words_of
-from eugospawner.policy.quota import SubjectKind
+from eugospawner.policy.quota import Span, SubjectKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.accounts import Accounts
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.decisions import Refusal
+    from eugospawner.policy.quota import Limit
     from eugospawner.policy.standing import Standing
     from eugospawner.policy.volumes import Volumes
 
@@ -222,16 +223,14 @@ class Line:
 
 def _line(standing: Standing, zone: str) -> Line:
     limit, period = standing.limit, standing.period
-    model = f" ({limit.gpu_model})" if limit.gpu_model else ""
-    if period is None:
-        label, resets = "At once", "whenever something stops"
-    else:
-        label, resets = f"This {limit.span}", local(period.end, zone)
+    resets = "whenever something stops"
+    if period is not None:
+        resets = local(period.end, zone)
         for what, at in (("all used up", standing.spent_at), ("80 % used", standing.warned_at)):
             if at is not None:
                 resets += f"; at this rate {what} {local(at, zone)}"
     return Line(
-        limit=f"{label}, {WHOSE[limit.subject.kind]}{model}",
+        limit=label_of(limit),
         used=used_words(standing.used, limit),
         left=words_of(standing.left, limit),
         resets=resets,
@@ -240,8 +239,15 @@ def _line(standing: Standing, zone: str) -> Line:
     )
 
 
+def label_of(limit: Limit) -> str:
+    """Return what a limit is called on the page: ``This month, you (L40S)``."""
+    model = f" ({limit.gpu_model})" if limit.gpu_model else ""
+    when = "At once" if limit.span is Span.AT_ONCE else f"This {limit.span}"
+    return f"{when}, {_WHOSE[limit.subject.kind]}{model}"
+
+
 #: Whose limit it is, as the owner reads it.
-WHOSE: Final = {
+_WHOSE: Final = {
     SubjectKind.USER: "you",
     SubjectKind.PROJECT: "the project",
     SubjectKind.QUEUE: "the queue",

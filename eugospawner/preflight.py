@@ -122,7 +122,7 @@ def _facts(admitted: Admitted) -> Iterator[form.Fact]:
         value=f"when you stop it, at the latest {ends}: {_BECAUSE[admitted.ends_because]}",
     )
     for each in admitted.shares:
-        yield form.Fact(label=_of_limit(each), value=_of_share(each))
+        yield form.Fact(label=form.label_of(each.limit), value=_of_share(each))
     if grant.mounts:
         paths = ", ".join(mount.mount_path for mount in grant.mounts)
         yield form.Fact(label="Volumes", value=f"your home, {paths}")
@@ -133,13 +133,6 @@ _BECAUSE: Final[Mapping[str, str]] = {
     WINDOW: "the window of the plan closes then",
     EXHAUSTED: "no more of a quota is left",
 }
-
-
-def _of_limit(share: Share) -> str:
-    whose = form.WHOSE[share.limit.subject.kind]
-    model = f" ({share.limit.gpu_model})" if share.limit.gpu_model else ""
-    when = "At once" if share.period is None else f"This {share.limit.span}"
-    return f"{when}, {whose}{model}"
 
 
 def _of_share(share: Share) -> str:

@@ -21,15 +21,14 @@ Source: design §§2 (promises 2 and 3), 4 and 5; F98 to F102; L1.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
-from dateutil.tz import resolve_imaginary
-
 from eugospawner.policy.errors import PolicyError
+from eugospawner.policy.windows import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -411,8 +410,7 @@ def _period(span: Span, zone: str, first: date) -> Period:
 
 def _midnight(zone: str, day: date) -> datetime:
     """Return when *day* begins in *zone*: at a midnight that a clock change skips, after it."""
-    local = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(zone))
-    return resolve_imaginary(local).astimezone(UTC)
+    return instant(zone, datetime.combine(day, time.min))
 
 
 def mib(size_bytes: int) -> int:

@@ -291,11 +291,11 @@ def _each_week(window: WeeklyWindow, after: datetime) -> Iterator[Occurrence]:
 @lru_cache(maxsize=4096)  # now moves slowly: the next form asks for the same ones
 def _occur(zone: str, start: datetime, end: datetime) -> tuple[Occurrence, ...]:
     """Return the one occurrence between two wall times, if there is any."""
-    occurrence = Occurrence(start=_resolve(zone, start), end=_resolve(zone, end))
+    occurrence = Occurrence(start=instant(zone, start), end=instant(zone, end))
     return (occurrence,) if occurrence.start < occurrence.end else ()
 
 
-def _resolve(zone: str, wall: datetime) -> datetime:
+def instant(zone: str, wall: datetime) -> datetime:
     """Return when the clock of *zone* shows *wall*: the first time, or as if it was not moved."""
     shown: datetime = resolve_imaginary(wall.replace(tzinfo=_zone(zone), fold=0))
     return shown.astimezone(UTC)

@@ -276,10 +276,10 @@ class InsertNew:
     are built once, so that their compiled form is found again.
     """
 
-    def __init__(self, table: Table, *, conflict: Sequence[str] | None = None) -> None:
+    def __init__(self, table: Table) -> None:
         self._statements = {
-            "sqlite": sqlite.insert(table).on_conflict_do_nothing(conflict),
-            "postgresql": postgresql.insert(table).on_conflict_do_nothing(index_elements=conflict),
+            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
         }
 
     def execute(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:

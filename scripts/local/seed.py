@@ -14,6 +14,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
+import yaml
+
 from eugospawner import settings, store
 from eugospawner.policy.catalog import DEFAULT_QUEUE, Kind
 from eugospawner.policy.quota import (
@@ -28,6 +30,7 @@ from eugospawner.policy.quota import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -75,7 +78,9 @@ async def sow(url: str, catalog: Path, now: datetime) -> None:
     opened = await store.open_store(url)
     try:
         known = {(each.section, each.key): each for each in await opened.changes.since(0)}
-        for (section, key), document in documents(declared, now).items():
+        for (section, key), document in documents(
+            _plans(catalog), declared.catalog.zone, now
+        ).items():
             before = known.get((section, key))
             if before is None or before.document != document:
                 await opened.changes.put(
@@ -87,9 +92,23 @@ async def sow(url: str, catalog: Path, now: datetime) -> None:
         await opened.close()
 
 
-def documents(declared: Settings, now: datetime) -> dict[tuple[str, str], Any]:
-    """Return the entries that the demo has beside those of its catalog, as of *now*."""
-    local = now.astimezone(ZoneInfo(declared.catalog.zone))
+def _plans(catalog: Path) -> dict[str, dict[str, Any]]:
+    """Return the plans of the file *catalog* as they are written there."""
+    written: dict[str, dict[str, Any]] = yaml.safe_load(catalog.read_text("utf-8"))["plans"]
+    return written
+
+
+def documents(
+    plans: Mapping[str, dict[str, Any]], zone: str, now: datetime
+) -> dict[tuple[str, str], Any]:
+    """
+    Return the entries that the demo has beside those of its catalog, as of *now*.
+
+    Args:
+        plans: Those of the catalog, as they are written; the demo opens and closes two of them.
+        zone: That of accounting.
+    """
+    local = now.astimezone(ZoneInfo(zone))
     return {
         ("organizations", "acme"): {
             "display_name": "Acme",
@@ -105,8 +124,8 @@ def documents(declared: Settings, now: datetime) -> dict[tuple[str, str], Any]:
         },
         ("groups", "vision-lab"): {"display_name": "Vision lab"},
         ("groups", "course-2026"): {"display_name": "Course 2026"},
-        ("plans", "research"): _plan("research", [_window(declared, local, opens=-1)]),
-        ("plans", "teaching"): _plan("teaching", [_window(declared, local, opens=2)]),
+        ("plans", "research"): plans["research"] | {"windows": [_window(zone, local, opens=-1)]},
+        ("plans", "teaching"): plans["teaching"] | {"windows": [_window(zone, local, opens=2)]},
         ("projects", "vision"): {
             "display_name": "Vision",
             "group": "vision-lab",
@@ -132,30 +151,11 @@ def documents(declared: Settings, now: datetime) -> dict[tuple[str, str], Any]:
     }
 
 
-def _plan(key: str, windows: list[dict[str, str]]) -> dict[str, Any]:
-    shared = {"profiles": "all", "images": "all", "windows": windows}
-    if key == "research":
-        return shared | {
-            "display_name": "Research",
-            "gpu_models": ["H100", "L40S", "L4"],
-            "queues": ["research-high", "research-batch"],
-            "at_once": {"gpus": 2},
-            "volumes": "200Gi",
-        }
-    return shared | {
-        "display_name": "Teaching",
-        "gpu_models": ["L4"],
-        "queues": ["teaching"],
-        "at_once": {"gpus": 1},
-        "person_at_once": {"gpus": 0.5},
-    }
-
-
-def _window(declared: Settings, local: datetime, *, opens: int) -> dict[str, str]:
+def _window(zone: str, local: datetime, *, opens: int) -> dict[str, str]:
     """Return a weekly window of twelve hours that opens *opens* hours from now, on the hour."""
     start = (local + timedelta(hours=opens)).replace(minute=0, second=0, microsecond=0)
     return {
-        "zone": declared.catalog.zone,
+        "zone": zone,
         "from": _week_time(start),
         "to": _week_time(start + _HALF_DAY),
     }
