@@ -43,7 +43,7 @@ func TestRootOfAPodWithUsersOfItsOwnIsNotRootOfTheMachine(t *testing.T) {
 		secret := n.write("secret", "x")
 		must(t, os.Chmod(secret, 0o600))
 		pod, c := n.pod(ownUsers)
-		id := n.runIn(pod, c, `id -u; cat /proc/self/uid_map | tr -s ' '; echo x > /data/mine; touch /usr/bin/x /etc/x /x /root/x /tmp/x && echo system; cat /secret 2>/dev/null || echo closed; ls -ln /data | tail -1 | cut -d' ' -f3; sleep 100`,
+		id := n.runIn(pod, c, `id -u; cat /proc/self/uid_map | tr -s ' '; echo x > /data/mine; touch /usr/bin/x /etc/x /x /root/x /tmp/x && echo system; cat /secret 2>/dev/null || echo closed; ls -ln /data | tail -1 | cut -d' ' -f3; sleep 4329`,
 			mapped(data, "/data"), mount(secret, "/secret", false))
 		eventually(t, "all is said", func() bool { return strings.Count(n.log(n.status(id).LogPath), "\n") >= 5 })
 		same(t, "output", text(n.log(n.status(id).LogPath)), "0\n 0 700000000 65536\nsystem\nclosed\n0")
@@ -52,7 +52,8 @@ func TestRootOfAPodWithUsersOfItsOwnIsNotRootOfTheMachine(t *testing.T) {
 		if owner := info.Sys().(*syscall.Stat_t).Uid; owner != 0 {
 			t.Errorf("a file in a mapped volume belongs to %d on the machine, not to who owns the volume", owner)
 		}
-		same(t, "the kernel knows the command as", ownerOf(t, "sleep 100"), "700000000")
+		eventually(t, "the shell went on to sleep", func() bool { return ownerOf(t, "sleep 4329") != "nobody" })
+		same(t, "the kernel knows the command as", ownerOf(t, "sleep 4329"), "700000000")
 		out, _ := n.ask(id, "id", "-u")
 		same(t, "exec", out, "0")
 		nobody := n.runIn(pod, c, "id -u; touch /etc/x 2>/dev/null || echo no", asUser(1000))
