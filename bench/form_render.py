@@ -104,6 +104,7 @@ def ours(catalog: Catalog, *, judged: bool) -> Callable[[], Awaitable[str]]:
 
     async def render() -> str:
         circumstances = judge.Circumstances(
+            revision=0,
             catalog=catalog,
             accounts=owned,
             usage=NOTHING_USED,

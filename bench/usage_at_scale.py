@@ -42,7 +42,8 @@ from eugospawner.policy.quota import (  # noqa: E402
 )
 from eugospawner.store.book import read_usage  # noqa: E402
 from eugospawner.store.connect import database_at  # noqa: E402
-from eugospawner.store.tables import InsertMany, LedgerRow, UsageRow, table_of  # noqa: E402
+from eugospawner.store.statements import InsertMany, Prepared  # noqa: E402
+from eugospawner.store.tables import LedgerRow, UsageRow, table_of  # noqa: E402
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -55,11 +56,13 @@ NOW: Final = datetime(2026, 11, 26, 12, tzinfo=UTC)
 GOAL, FLAT = 1.5, 1.1
 
 _USAGE: Final = table_of(UsageRow)
-_BY_KEY: Final = select(_USAGE).where(
-    _USAGE.c.subject == bindparam("subject"),
-    _USAGE.c.span == bindparam("span"),
-    _USAGE.c.start == bindparam("start"),
-    _USAGE.c.gpu_model == bindparam("gpu_model"),
+_BY_KEY: Final = Prepared(
+    select(_USAGE).where(
+        _USAGE.c.subject == bindparam("subject"),
+        _USAGE.c.span == bindparam("span"),
+        _USAGE.c.start == bindparam("start"),
+        _USAGE.c.gpu_model == bindparam("gpu_model"),
+    )
 )
 _SESSION: Final = text(
     "INSERT INTO sessions (id, owner, workspace, actor, project, profile, flavor, kind, queue, "
@@ -133,7 +136,7 @@ def reads(connection: Connection, count: int) -> dict[str, list[float]]:
         began = time.perf_counter()
         read_usage(connection, [user], since=NOW)
         middle = time.perf_counter()
-        connection.execute(_BY_KEY, key).mappings().one()
+        _BY_KEY.execute(connection, key).one()
         found["ours"].append(middle - began)
         found["key"].append(time.perf_counter() - middle)
     return found

@@ -93,6 +93,7 @@ class DecidingSpawner(KubeSpawner):
 
     _admitted: Admitted | None = None
     _record: NewSession | None = None
+    _revision = 0
     _session_id = ""
     _pod_labels: Mapping[str, str] = MappingProxyType({})
 
@@ -215,12 +216,14 @@ class DecidingSpawner(KubeSpawner):
         Raises:
             SpawnException: The start is denied; the hub does not count it as a failure.
         """
-        # Usage is the store's to judge, in the transaction that reserves; what is refused for any
-        # reason is judged by it, too, so that the answer is the one that the form gives.
-        decision = (await self.judge(self.user_options, usage=usage)).decision
-        if not usage and isinstance(decision, Denied):
-            decision = (await self.judge(self.user_options)).decision
-        match decision:
+        # Usage, and whether the settings are the newest, is the store's to judge, in the
+        # transaction that reserves. What is refused for any reason is judged by all of it here, so
+        # that the answer is the one that the form gives.
+        verdict = await self.judge(self.user_options, usage=usage)
+        if not usage and isinstance(verdict.decision, Denied):
+            verdict = await self.judge(self.user_options)
+        self._revision = verdict.revision
+        match verdict.decision:
             case Denied(refusals=reasons):
                 raise refusals.denied(reasons)
             case Queued(admitted=admitted) | (Admitted() as admitted):
@@ -245,8 +248,8 @@ class DecidingSpawner(KubeSpawner):
         """
         Reserve what was admitted and record the session.
 
-        Others may have been admitted since usage was read. The store then reserves nothing, and the
-        options are decided about again.
+        Others may have been admitted since usage was read, or the settings changed. The store then
+        reserves nothing, and the options are decided about again.
 
         Raises:
             SpawnException: They are denied by now.
@@ -263,7 +266,8 @@ class DecidingSpawner(KubeSpawner):
                 pod_name=self.pod_name,
             )
             self._record = record
-            if isinstance(await store.sessions.open(record, admitted.demand), Fits):
+            answer = await store.sessions.open(record, admitted.demand, revision=self._revision)
+            if isinstance(answer, Fits):
                 return
             await self.load_user_options(usage=True)
         message = "The store reserves less than it says is left"

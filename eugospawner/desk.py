@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner import settings
-from eugospawner.cluster import ClaimTemplates
+from eugospawner.cluster import ClaimTemplates, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
 from eugospawner.manifests.placement import Placement
@@ -22,9 +22,9 @@ from eugospawner.once import Once
 from eugospawner.policy import case, limits
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.errors import ConfigError, StoreError
-from eugospawner.policy.quota import Amounts, mib
+from eugospawner.policy.quota import NOTHING_USED, Amounts, mib
 from eugospawner.policy.volumes import Volumes
-from eugospawner.store import open_store
+from eugospawner.store import Brief, open_store
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ Json = Any
 #: Starts that are on their way to their Pod at the same time. In a crowd, the first then have it
 #: while the last are still being prepared; all at once, each would wait for all.
 _AT_ONCE: Final = 16
+
+#: What a decision takes for granted that leaves the rest to the store.
+_NOTHING_READ: Final = Brief(changes=(), usage=NOTHING_USED, volumes={})
 
 _DESKS: Final[dict[tuple[object, ...], Desk]] = {}
 
@@ -135,6 +138,7 @@ class Desk:
         self.templates = ClaimTemplates()
         #: Held from the decision to the creation of the Pod; first come, first served.
         self.turn = asyncio.Semaphore(_AT_ONCE)
+        settle_route(spawner.api.api_client)
         self._log = spawner.log
         store_url: str = spawner.store_url
         self._store: Once[Store] = Once(lambda: open_store(store_url))
@@ -164,17 +168,21 @@ class Desk:
         Args:
             volumes: Whether the owner's extra volumes matter.
             usage: Whether what is used matters; else nothing is taken to be, which is for whoever
-                asks the store to reserve next: there it is fitted anew.
+                asks the store to reserve next: there it is fitted anew. With neither, nothing is
+                read, and the store is to be told the revision of these settings.
 
         Raises:
             StoreError: The store does not answer, or what was changed there makes no sense.
         """
-        store = await self.store()
+        brief = _NOTHING_READ
         while True:
+            revision = self._source.revision
             catalog, directory = self._source.settings.catalog, self._source.settings.directory
             accounts = directory.accounts_of(owner, owner_slug)
-            brief = await store.brief(
-                revision=self._source.revision,
+            if not (volumes or usage):
+                break
+            brief = await (await self.store()).brief(
+                revision=revision,
                 subjects=limits.subjects_at_stake(accounts),
                 since=now if usage else None,
                 volumes_of=owner if volumes else None,
@@ -182,6 +190,7 @@ class Desk:
             if not self._source.take(brief.changes):
                 break
         return Circumstances(
+            revision=revision,
             catalog=catalog,
             accounts=accounts,
             usage=brief.usage,

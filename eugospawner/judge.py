@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """Everything but the request: what its owner has, and what the cluster could give."""
+    """
+    Everything but the request: what its owner has, and what the cluster could give.
 
+    Attributes:
+        revision: Of the settings.
+    """
+
+    revision: int
     catalog: Catalog
     accounts: Accounts
     usage: Usage
@@ -75,10 +81,12 @@ class Verdict:
     What came of JSON options.
 
     Attributes:
+        revision: Of the settings by which it came.
         nearest: Options that would be admitted, if these were not and such options exist.
     """
 
     decision: Decision
+    revision: int
     nearest: Mapping[str, object] | None
 
 
@@ -86,13 +94,16 @@ def judge(
     words: object, circumstances: Circumstances, *, owner: str, workspace: str, actor: Actor
 ) -> Verdict:
     """Return the verdict on JSON *words* under *circumstances*."""
-    request = options.parse(words, owner=owner, workspace=workspace)
+    request, nearest = options.parse(words, owner=owner, workspace=workspace), None
+    decision: Decision
     if isinstance(request, tuple):
-        return Verdict(decision=Denied(refusals=request), nearest=None)
-    decision = circumstances.decide(request, actor)
-    if not isinstance(decision, Denied):
-        return Verdict(decision=decision, nearest=None)
-    nearest = admission.nearest(request, lambda other: circumstances.decide(other, actor))
+        decision = Denied(refusals=request)
+    else:
+        decision = circumstances.decide(request, actor)
+        if isinstance(decision, Denied):
+            nearest = admission.nearest(request, lambda other: circumstances.decide(other, actor))
     return Verdict(
-        decision=decision, nearest=None if nearest is None else options.serialize(nearest)
+        decision=decision,
+        revision=circumstances.revision,
+        nearest=None if nearest is None else options.serialize(nearest),
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_asyncio import client
 from kubespawner.utils import get_k8s_model
 
-from eugospawner.manifests import claims, editors, names
+from eugospawner.manifests import claims, editors
 from eugospawner.manifests import pod as pods
 from eugospawner.policy import units
 
@@ -74,10 +74,9 @@ def complete(
         spec.init_containers = _extended(spec.init_containers, client.V1Container, [startup])
     if grant.gpus is not None:
         notebook.resources.claims = [client.CoreV1ResourceClaim(name=claims.NAME)]
-        template = claims.make_claim_template(grant.gpus)
         spec.resource_claims = [
             client.V1PodResourceClaim(
-                name=claims.NAME, resource_claim_template_name=names.of(template)
+                name=claims.NAME, resource_claim_template_name=claims.template_name(grant.gpus)
             )
         ]
 

@@ -209,8 +209,8 @@ class Gate:
     def _claims(self) -> list[Json]:
         if self.grant.gpus is None:
             return []
-        template = claims.make_claim_template(self.grant.gpus)
-        return [{"name": claims.NAME, "resourceClaimTemplateName": names.of(template)}]
+        template = claims.template_name(self.grant.gpus)
+        return [{"name": claims.NAME, "resourceClaimTemplateName": template}]
 
     # Volumes
 

@@ -15,7 +15,16 @@ from __future__ import annotations
 
 from eugospawner.store.schema import upgrade
 from eugospawner.store.sessions import NewSession, Session, Sessions
-from eugospawner.store.store import Store, open_store
+from eugospawner.store.store import Brief, Store, open_store
 from eugospawner.store.volumes import Volumes
 
-__all__ = ["NewSession", "Session", "Sessions", "Store", "Volumes", "open_store", "upgrade"]
+__all__ = [
+    "Brief",
+    "NewSession",
+    "Session",
+    "Sessions",
+    "Store",
+    "Volumes",
+    "open_store",
+    "upgrade",
+]

@@ -33,7 +33,8 @@ from eugospawner.policy.quota import (
     shares,
     whole_millisecond,
 )
-from eugospawner.store.tables import InsertMany, LedgerRow, Put, UsageRow, table_of
+from eugospawner.store.statements import InsertMany, Prepared, Put
+from eugospawner.store.tables import LedgerRow, UsageRow, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -193,8 +194,8 @@ def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: da
     among = json.dumps(list(by_name)) if connection.dialect.name == "sqlite" else list(by_name)
     values = {"subjects": among, "day": first, "month": month_of(first)}
     usage = Usage({})
-    read = _READ[connection.dialect.name]
-    for name, span, start, gpu_model, *amounts in connection.execute(read, values):
+    rows: Iterable[Any] = _READ.execute(connection, values)
+    for name, span, start, gpu_model, *amounts in rows:
         tally = usage.tally(Cell(by_name[name], _SPANS[span], start, gpu_model))
         tally[:] = amounts
     return usage
@@ -244,11 +245,13 @@ _ROWS: Final = select(
     ),
 )
 #: The subjects come as one value: a list of many is spelled out anew at each read.
-_READ: Final = {
-    "sqlite": _ROWS.where(
-        _COLUMN.subject.in_(text("SELECT value FROM json_each(:subjects)").columns(value=Text))
-    ),
-    "postgresql": _ROWS.where(
-        _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
-    ),
-}
+_READ: Final = Prepared(
+    {
+        "sqlite": _ROWS.where(
+            _COLUMN.subject.in_(text("SELECT value FROM json_each(:subjects)").columns(value=Text))
+        ),
+        "postgresql": _ROWS.where(
+            _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
+        ),
+    }
+)

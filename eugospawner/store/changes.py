@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from eugospawner.policy.errors import StoreError
-from eugospawner.store.tables import AuditRow, ChangeRow, Put, table_of
+from eugospawner.store.statements import Prepared, Put
+from eugospawner.store.tables import AuditRow, ChangeRow, table_of
 from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
 
@@ -112,12 +113,17 @@ def read_changes(connection: Connection, revision: int) -> tuple[Change, ...]:
     )
 
 
+def last_revision(connection: Connection) -> int:
+    """Return the revision of the last change; 0 if nothing was ever changed."""
+    return int(_LAST.execute(connection).scalar() or 0)
+
+
 def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
     return [_put_one(connection, row) for row in rows]
 
 
 def _put_one(connection: Connection, row: dict[str, Any]) -> int:
-    revision = int(connection.scalar(_LAST) or 0) + 1
+    revision = last_revision(connection) + 1
     before = connection.scalar(_BEFORE, {"b_section": row["section"], "b_key": row["key"]})
     change = {
         "section": row["section"],
@@ -150,7 +156,7 @@ _CHANGES: Final = table_of(ChangeRow)
 _AUDIT: Final = table_of(AuditRow)
 _PUT: Final = Put(_CHANGES)
 _RECORD: Final = insert(_AUDIT)
-_LAST: Final = select(func.max(_CHANGES.c.revision))
+_LAST: Final = Prepared(select(func.max(_CHANGES.c.revision)))
 _BEFORE: Final = select(_CHANGES.c.document).where(
     _CHANGES.c.section == bindparam("b_section"), _CHANGES.c.key == bindparam("b_key")
 )

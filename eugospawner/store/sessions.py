@@ -22,7 +22,9 @@ from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, u
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, fit, whole_millisecond
 from eugospawner.store.book import BIND, Account, Book, account_of
-from eugospawner.store.tables import InsertMany, SessionRow, table_of
+from eugospawner.store.changes import last_revision
+from eugospawner.store.statements import InsertMany, Prepared
+from eugospawner.store.tables import SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
 from eugospawner.store.writer import Write
 
@@ -109,6 +111,11 @@ class Session(NewSession):
     end_reason: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The settings were changed after it was decided; nothing was reserved, decide again."""
+
+
 class Sessions:
     """The sessions in the store."""
 
@@ -116,23 +123,30 @@ class Sessions:
         self._database = database
         self._writer = writer
 
-    async def open(self, session: NewSession, demand: Demand) -> Fits | Exceeds:
+    async def open(
+        self, session: NewSession, demand: Demand, *, revision: int | None = None
+    ) -> Fits | Exceeds | Outdated:
         """
         Reserve *demand* and record that *session* was admitted; again with the same id: nothing.
 
         A session of the same workspace that is still open ends in the same transaction, as
         `SUPERSEDED`: there is one Pod of a workspace at most, so its end was merely not seen.
 
+        Args:
+            revision: Of the settings by which it was decided: only if they were not changed since,
+                as seen by the transaction that reserves. `None`: whatever they are.
+
         Returns:
-            The deadline that was reserved, or the limits that leave too little; then no session
-            was opened.
+            The deadline that was reserved. Or the limits that leave too little, or that the
+            settings are others by now; then no session was opened.
 
         Raises:
             StoreError: It was not recorded.
         """
         row = storable({name: getattr(session, name) for name in _NEW})
         storable({"start": demand.start, "latest_end": demand.latest_end})
-        return await self._writer.write(_OPEN, _Opening(row=row, demand=demand))
+        opening = _Opening(row=row, demand=demand, revision=revision)
+        return await self._writer.write(_OPEN, opening)
 
     async def bind(
         self, session_id: str, *, granted_percent: int, at: datetime, demand: Demand | None = None
@@ -220,6 +234,11 @@ class Sessions:
 class _Opening:
     row: dict[str, object]
     demand: Demand
+    revision: int | None
+
+    @property
+    def id(self) -> str:
+        return str(self.row["id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +251,19 @@ class _Binding:
 
 def _open(
     connection: Connection, openings: Sequence[_Opening]
-) -> Sequence[Fits | Exceeds | StoreError]:
-    ids = [str(each.row["id"]) for each in openings]
+) -> Sequence[Fits | Exceeds | Outdated | StoreError]:
+    ids = [each.id for each in openings]
     places = {(each.row["owner"], each.row["workspace"]): each.row for each in openings}
     found = connection.execute(_IN_THE_WAY, {"ids": ids, "workspaces": list(places)}).mappings()
     there = {row["id"]: row for row in found}
     known = {session: there[session] for session in ids if session in there}
-    new = [each for each in openings if each.row["id"] not in known]
+    revision = last_revision(connection)
+    outcomes: dict[str, Fits | Exceeds | Outdated | StoreError] = {
+        each.id: Outdated()
+        for each in openings
+        if each.id not in known and each.revision not in {None, revision}
+    }
+    new = [each for each in openings if each.id not in known and each.id not in outcomes]
     # A repeated opening of an ended session must not end its successor.
     starting = {(each.row["owner"], each.row["workspace"]) for each in new}
     ending = [
@@ -249,7 +274,8 @@ def _open(
     ]
     if ending:
         _end(connection, ending)
-    outcomes = _reserve(connection, new) if new else {}
+    if new:
+        outcomes |= _reserve(connection, new)
     return [
         outcomes[session] if session in outcomes else _deadline(known[session]) for session in ids
     ]
@@ -266,7 +292,7 @@ def _reserve(
     outcomes: dict[str, Fits | Exceeds | StoreError] = {}
     rows: list[dict[str, object]] = []
     for opening in openings:
-        demand, session = opening.demand, str(opening.row["id"])
+        demand, session = opening.demand, opening.id
         account = account_of({**opening.row, "granted_percent": None, "zone": demand.zone})
         if not _agree(account, demand):
             outcomes[session] = StoreError(
@@ -361,7 +387,7 @@ def _bind_all(
         values.append(value)
     if book is not None:
         book.write()
-    connection.execute(_SET_BOUND, values)
+    _SET_BOUND.execute_many(connection, values)
     return outcomes
 
 
@@ -408,8 +434,8 @@ def _settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[
         for row, end in due.values():
             book.settle(account_of(row), row["reserved_from"], end)
         book.write()
-        connection.execute(
-            _SET_RESERVED,
+        _SET_RESERVED.execute_many(
+            connection,
             [{"b_id": session, "b_reserved_from": end} for session, (_, end) in due.items()],
         )
     return [row["b_id"] in due for row in rows]
@@ -425,7 +451,7 @@ def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[boo
             _close(book, row, whole_millisecond(asked[row["id"]]["at"]))
         book.write()
     if found:
-        connection.execute(_SET_ENDED, [asked[row["id"]] for row in found])
+        _SET_ENDED.execute_many(connection, [asked[row["id"]] for row in found])
     ended = {row["id"] for row in found}
     return [row["b_id"] in ended for row in rows]
 
@@ -482,7 +508,7 @@ _IN_THE_WAY: Final = select(
 )
 _INSERT: Final = InsertMany(_TABLE, [*_NEW, "ends_at", "ends_because", "zone", "reserved_from"])
 _BY_IDS: Final = select(_TABLE).where(_COLUMN.id.in_(bindparam("ids", expanding=True)))
-_SET_BOUND: Final = (
+_SET_BOUND: Final = Prepared(
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
     .values(
@@ -493,12 +519,12 @@ _SET_BOUND: Final = (
         reserved_from=bindparam("b_reserved_from", type_=UtcTime()),
     )
 )
-_SET_RESERVED: Final = (
+_SET_RESERVED: Final = Prepared(
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
     .values(reserved_from=bindparam("b_reserved_from", type_=UtcTime()))
 )
-_SET_ENDED: Final = (
+_SET_ENDED: Final = Prepared(
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
     .values(ended_at=_not_before_admission(), end_reason=bindparam("reason"), reserved_from=None)
@@ -515,7 +541,7 @@ _OF_OWNER: Final = (
 )
 _OF_WORKSPACE: Final = _OF_OWNER.where(_COLUMN.workspace == bindparam("workspace"))
 
-_OPEN: Final[Write[_Opening, Fits | Exceeds]] = Write(
+_OPEN: Final[Write[_Opening, Fits | Exceeds | Outdated]] = Write(
     apply=_open,
     key=lambda each: (each.row["owner"], each.row["workspace"]),
     what="open a session",

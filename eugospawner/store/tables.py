@@ -10,7 +10,7 @@ A change here needs a migration, and a test compares the two. Source: style §3.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import ClassVar, Final, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -21,22 +21,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    bindparam,
-    func,
-    insert,
-    select,
 )
 from sqlalchemy import text as sql
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eugospawner.policy.catalog import Kind
 from eugospawner.store.types import UtcTime
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from sqlalchemy import Connection
 
 #: Alembic and error messages need names that do not depend on the database.
 NAMES: Final = {
@@ -266,82 +256,3 @@ class AuditRow(Base):
 def table_of(row: type[Base]) -> Table:
     """Return the table behind *row*, for statements that skip the ORM's bookkeeping."""
     return cast("Table", row.__table__)
-
-
-class InsertNew:
-    """
-    An INSERT that passes over rows which break a unique constraint.
-
-    Both databases say ``ON CONFLICT DO NOTHING``, but SQLAlchemy has a construct for each; they
-    are built once, so that their compiled form is found again.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self._statements = {
-            "sqlite": sqlite.insert(table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(table).on_conflict_do_nothing(),
-        }
-
-    def execute(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
-        """Insert *rows* in one call of the driver."""
-        connection.execute(self._statements[connection.dialect.name], rows)
-
-
-class InsertMany:
-    """
-    An INSERT of many rows, in the way that is quickest on each database.
-
-    SQLite takes them one after the other without leaving the process. To PostgreSQL each would be a
-    statement of its own; it takes one array for each column instead.
-
-    Args:
-        columns: All that rows have; the database fills in others.
-    """
-
-    def __init__(self, table: Table, columns: Sequence[str]) -> None:
-        self._columns = columns
-        self._each = insert(table)
-        self._arrays = insert(table).from_select(
-            columns,
-            select(
-                *(
-                    func.unnest(bindparam(name, type_=postgresql.ARRAY(table.c[name].type)))
-                    for name in columns
-                )
-            ),
-        )
-
-    def execute(self, connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-        """Insert *rows*, which all have the columns."""
-        if connection.dialect.name == "postgresql":
-            arrays = {name: [row[name] for row in rows] for name in self._columns}
-            connection.execute(self._arrays, arrays)
-        else:
-            connection.execute(self._each, list(rows))
-
-
-class Put:
-    """
-    An INSERT that replaces the row of the same primary key.
-
-    As `InsertNew`: one statement in the construct of each database.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self._statements = {
-            name: self._statement(table, dialect.insert)
-            for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-        }
-
-    @staticmethod
-    def _statement(table: Table, upsert: Any) -> Any:
-        statement = upsert(table)
-        keys = [column.name for column in table.primary_key]
-        others = [column.name for column in table.columns if column.name not in keys]
-        return statement.on_conflict_do_update(
-            index_elements=keys, set_={name: statement.excluded[name] for name in others}
-        )
-
-    def execute(self, connection: Connection, rows: Sequence[dict[str, object]]) -> None:
-        """Put *rows* in one call of the driver."""
-        connection.execute(self._statements[connection.dialect.name], rows)

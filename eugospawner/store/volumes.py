@@ -14,7 +14,8 @@ from sqlalchemy import Connection, bindparam, select
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.volumes import Volume
-from eugospawner.store.tables import InsertNew, VolumeRow, table_of
+from eugospawner.store.statements import InsertNew
+from eugospawner.store.tables import VolumeRow, table_of
 from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
 

@@ -11,6 +11,7 @@ Source: design §6; KEP-4381 and KEP-5075; F40, F51.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.manifests import labels, names
@@ -56,6 +57,12 @@ def make_claim_template(gpus: Gpus) -> dict[str, object]:
         "metadata": {"name": names.claim_template_name(spec), "labels": gpu_labels},
         "spec": spec,
     }
+
+
+@lru_cache(maxsize=1024)
+def template_name(gpus: Gpus) -> str:
+    """Return the name of `make_claim_template` of this shape."""
+    return names.of(make_claim_template(gpus))
 
 
 def keeps_capacity(wanted: Mapping[str, object], stored: Mapping[str, object]) -> bool:

@@ -23,6 +23,7 @@ from eugospawner.policy.quota import (
     Subject,
     SubjectKind,
 )
+from eugospawner.store.sessions import Outdated
 from tests.contract.store.consistency import check_ledger_consistency
 from tests.contract.store.values import a_session
 from tests.factories.sessions import a_demand, begin
@@ -169,6 +170,38 @@ async def test_nothing_is_opened_where_nothing_is_left(store):
     assert (exceeded.limit, exceeded.used) == (limit, 100 * HOUR_MS)
     assert exceeded.resets_at == datetime(2026, 12, 1, tzinfo=BERLIN)
     assert await store.sessions.get("s2") is None
+
+
+async def test_what_was_decided_by_older_settings_is_not_reserved(store):
+    """Changed between decision and reservation, a quota holds from this very start on."""
+    session = a_session("s1", admitted_at=NOON)
+    change = {"actor": "admin", "reason": "", "at": NOON}
+    newest = await store.changes.put("queues", "fast", {}, **change)
+
+    async def opened(revision):
+        return await store.sessions.open(session, a_demand(session), revision=revision)
+
+    assert await opened(newest - 1) == Outdated()
+    assert await store.sessions.get("s1") is None
+    assert await usage_of(store, cell(Span.AT_ONCE, "")) == [(0, 0)]
+    first = await opened(newest)
+    assert isinstance(first, Fits)
+    # A caller that got no answer asks again, and what was reserved stays so whatever came since.
+    await store.changes.put("queues", "fast", None, **change)
+    assert await opened(newest) == first
+
+
+async def test_outdated_and_current_decisions_in_one_transaction_get_their_own_answers(store):
+    sessions = [a_session(f"s{n}", workspace=f"w{n}", admitted_at=NOON) for n in range(4)]
+    newest = await store.changes.put("queues", "fast", {}, actor="a", reason="", at=NOON)
+    answers = await asyncio.gather(
+        *(
+            store.sessions.open(each, a_demand(each), revision=revision)
+            for each, revision in zip(sessions, (newest, 0, None, newest + 1), strict=True)
+        )
+    )
+    assert [type(answer) for answer in answers] == [Fits, Outdated, Fits, Outdated]
+    assert await usage_of(store, cell(Span.AT_ONCE, "")) == [(0, 50)]
 
 
 async def test_what_is_released_can_be_reserved_again(store):

@@ -151,6 +151,7 @@ def circumstances() -> Circumstances:
     )
     plan = a_plan(profiles=PROFILES | {"scripted"})
     return Circumstances(
+        revision=0,
         catalog=replace(catalog, profiles={**catalog.profiles, "scripted": scripted}),
         accounts=some_accounts(
             a_project("lab", plan=plan, allows_root=True), personal=a_project(plan=plan)

@@ -11,9 +11,30 @@ from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiException
 
 from eugospawner import cluster
+from eugospawner.cluster import settle_route
 from eugospawner.manifests import claims, labels
 from eugospawner.policy.errors import ClusterError
 from tests.factories import some_gpus
+
+
+@pytest.mark.parametrize(
+    ("variable", "looks"), [("", False), ("HTTPS_PROXY", True), ("https_proxy", True)]
+)
+async def test_proxies_and_netrc_are_looked_for_at_each_request_only_where_there_are_any(
+    monkeypatch, variable, looks
+):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "http://proxy.example:3128")
+    async with client.ApiClient() as api:
+        connector = api.rest_client.pool_manager.connector
+        settle_route(api)
+        session = api.rest_client.pool_manager
+        assert session.trust_env is looks
+        assert session.connector is connector
+        assert not session.closed
+    assert connector.closed
 
 
 class FakeApi:

@@ -68,6 +68,7 @@ class FakeSpawner:
         return judge(
             words,
             Circumstances(
+                revision=0,
                 catalog=a_catalog(),
                 accounts=some_accounts(),
                 usage=NOTHING_USED,

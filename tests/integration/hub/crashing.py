@@ -1,0 +1,199 @@
+"""
+A hub's process that dies at a chosen moment: SIGKILL at the n-th await of a start, stop or sweep.
+
+    KUBECONFIG=FILE python crashing.py NAMESPACE CATALOG STORE_URL
+
+Imports once; then it reads one order a line (JSON), forks, and prints how the child ended:
+`{"died": true}`, or what it came to. The child is the spawner or the reaper themselves, with store
+and cluster as they are; only the hub around them is missing. Pods go to Nodes without machines.
+
+An await has two moments. "suspended": what was asked for is on its way. "resumed": it has happened
+and nobody has taken notice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import sys
+import types
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from kubernetes_asyncio import config as kubernetes
+from traitlets.config import Config
+
+from eugospawner import cluster
+from eugospawner.spawner import EugoSpawner
+from eugospawner.store import open_store
+from hub_services.common.hub import Server
+from hub_services.reaper.cluster import Cluster
+from hub_services.reaper.service import Reaper
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+PAST_GRACE = timedelta(minutes=2)
+EXTRA = "devcluster.test/extra"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do: `start`, `stop`, `adopt` or `sweep`; for whom; and when to die, if at all."""
+
+    what: str
+    users: list[str]
+    at: int = 0
+    when: str = ""
+
+
+@types.coroutine
+def until(coroutine: Coroutine[Any, Any, Any], order: Order) -> Any:
+    """Drive *coroutine*, and die at the moment of *order*."""
+    value: Any = None
+    error: BaseException | None = None
+    for step in itertools.count(1):
+        try:
+            waited = coroutine.send(value) if error is None else coroutine.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        die_at(order, step, "suspended")
+        value = error = None
+        try:
+            value = yield waited
+        except BaseException as raised:  # noqa: BLE001 - passed on to the coroutine
+            error = raised
+        die_at(order, step, "resumed")
+    raise AssertionError
+
+
+def die_at(order: Order, step: int, when: str) -> None:
+    if (step, when) == (order.at, order.when):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Clock:
+    ahead: timedelta
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead  # noqa: TID251 - a clock
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Knows the servers of some users, and no others."""
+
+    users: list[str]
+
+    async def servers(self) -> tuple[Server, ...]:
+        return tuple(Server(owner=each, name="", pending=None) for each in self.users)
+
+    async def servers_of(self, owner: str) -> tuple[Server, ...]:
+        return tuple(each for each in await self.servers() if each.owner == owner)
+
+
+def configured(namespace: str, catalog: str, store: str) -> Config:
+    made = Config()
+    made.EugoSpawner.namespace = namespace
+    made.EugoSpawner.storage_pvc_ensure = True
+    made.EugoSpawner.pvc_name_template = "home-{username}"
+    made.EugoSpawner.storage_capacity = "1Gi"
+    made.EugoSpawner.start_timeout = 60
+    made.EugoSpawner.delete_grace_period = 0
+    made.EugoSpawner.catalog_file = catalog
+    made.EugoSpawner.store_url = store
+    made.EugoSpawner.now = Clock(timedelta()).now
+    made.EugoSpawner.service_account = "default"
+    made.EugoSpawner.guarantee_percent = 1
+    made.EugoSpawner.node_selector = {EXTRA: "true"}
+    made.EugoSpawner.tolerations = [{"key": EXTRA, "operator": "Exists"}]
+    return made
+
+
+def on_extra_nodes(create: Any) -> Any:
+    """Take from a Pod, past the gate, what only the product's own namespace and real Nodes have."""
+
+    async def changed(api: Any, namespace: str, pod: dict[str, Any]) -> Any:
+        pod["spec"].pop("priorityClassName", None)
+        for volume in pod["spec"].get("volumes") or ():
+            if volume.pop("persistentVolumeClaim", None) is not None:
+                volume["emptyDir"] = {}
+        return await create(api, namespace, pod)
+
+    return changed
+
+
+def spawner_of(user: str, made: Config) -> Any:
+    owner = SimpleNamespace(name=user, id=user, url=f"/user/{user}/")
+    spawner = EugoSpawner(_mock=True, user=owner, config=made)
+    spawner.user_options = {"profile": "nb-gpu-h100", "sm_percent": 1}
+    return spawner
+
+
+async def carry_out(order: Order, namespace: str, made: Config) -> object:
+    kubeconfig = os.environ["KUBECONFIG"]
+    await kubernetes.load_kube_config(kubeconfig)
+    if order.what == "sweep":
+        opened = await open_store(made.EugoSpawner.store_url)
+
+        async def store() -> Any:
+            return opened
+
+        async with await kubernetes.new_client_from_config(kubeconfig) as client:
+            reaper = Reaper(
+                cluster=Cluster(client, namespace),
+                hub=Hub(order.users),
+                open_store=store,
+                clock=Clock(PAST_GRACE),
+            )
+            swept = await until(reaper.sweep_once(), order)
+        await opened.close()
+        return {"reaped": swept.reaped, "closed": swept.closed, "failed": swept.failed}
+
+    async def one(user: str) -> object:
+        spawner = spawner_of(user, made)
+        match order.what:
+            case "start":
+                return await until(spawner._start(), order)
+            case "stop":
+                return await until(spawner.stop(), order)
+            case "adopt":
+                spawner.server = SimpleNamespace(url="not adopted")
+                return await until(spawner.get_url(), order)
+        raise AssertionError(order.what)
+
+    return await asyncio.gather(*(one(user) for user in order.users))
+
+
+def answer(words: object) -> None:
+    sys.stdout.write(json.dumps(words) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    namespace, catalog, store = sys.argv[1:]
+    made = configured(namespace, catalog, store)
+    cluster.create_pod = on_extra_nodes(cluster.create_pod)
+    for line in sys.stdin:
+        order = Order(**json.loads(line))
+        child = os.fork()
+        if child == 0:
+            try:
+                came_to = asyncio.run(carry_out(order, namespace, made))
+                answer({"came_to": came_to})
+            except BaseException as error:  # noqa: BLE001 - the test is told
+                answer({"error": repr(error)})
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            answer({"died": True})
+
+
+if __name__ == "__main__":
+    main()

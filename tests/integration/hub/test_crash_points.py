@@ -1,0 +1,162 @@
+"""
+Kill -9 at every await of a start, a stop and a sweep: nothing stays reserved, nobody is charged.
+
+Promises 2 and 6. Each death leaves what it leaves; then the ledger must balance, one sweep must
+clear away what nobody answers for, and whoever was cut off must be able to start anew. What the
+next hub adopts instead goes on, and ends as if nothing had been.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from eugospawner import store as stores
+from tests.contract.store.consistency import check_ledger_consistency
+from tests.integration.demo import demos
+from tests.integration.hub import crashing
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("embedded")]
+
+MOMENTS = ("suspended", "resumed")
+#: Fewer and the test kills at less than it thinks: templates, home, session, Pod, binding.
+LEAST = {"start": 8, "stop": 4, "sweep": 8}
+
+
+class Crashing:
+    """The program of `crashing`, and what it leaves."""
+
+    def __init__(self, process, kubectl, namespace, url):
+        self.process, self.kubectl, self.namespace, self.url = process, kubectl, namespace, url
+
+    def order(self, what, *users, at=0, when=""):
+        words = {"what": what, "users": users, "at": at, "when": when}
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        assert "error" not in answer, (words, answer)
+        return answer
+
+    def die_everywhere(self, what, user_of):
+        """Carry out *what* again and again, dying one moment later each time; return the users."""
+        users = []
+        for when in MOMENTS:
+            for at in itertools.count(1):
+                user = user_of(f"{what}-{when}-{at}")
+                users.append(user)
+                if "died" not in self.order(what, user, at=at, when=when):
+                    assert at > LEAST[what], f"{what} was cut at {at - 1} awaits only"
+                    break
+        return users
+
+    def pods(self):
+        found = self.kubectl("get", "pods", "-n", self.namespace, "-o", "json").stdout
+        return [
+            each["metadata"]["annotations"]["hub.jupyter.org/username"]
+            for each in json.loads(found)["items"]
+            if "deletionTimestamp" not in each["metadata"]
+        ]
+
+    def ask(self, question):
+        async def asked():
+            store = await stores.open_store(self.url)
+            try:
+                return await question(store)
+            finally:
+                await store.close()
+
+        return asyncio.run(asked())
+
+    def open_sessions(self):
+        async def look(store):
+            await check_ledger_consistency(store)
+            return sorted(each.owner for each in await store.sessions.open_sessions())
+
+        return self.ask(look)
+
+    def reserved(self):
+        """Return what stands reserved, whoever has it; also checks the ledger against it."""
+
+        async def look(store):
+            await check_ledger_consistency(store)
+            query = "SELECT * FROM usage WHERE reserved_gpu + reserved_cpu + reserved_memory <> 0"
+            return await store._database.look(
+                "look", lambda it: it.exec_driver_sql(query).mappings().all()
+            )
+
+        return self.ask(look)
+
+
+@pytest.fixture
+def crash(kubeconfig, kubectl, namespace, tmp_path):
+    url = f"sqlite:///{tmp_path}/store.sqlite"
+    stores.upgrade(url)
+    catalog = demos.open_catalog(tmp_path)
+    words = [sys.executable, crashing.__file__, namespace, catalog, url]
+    with subprocess.Popen(
+        words, cwd=demos.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONPATH": str(demos.ROOT), "KUBECONFIG": str(kubeconfig)},
+    ) as process:  # fmt: skip
+        yield Crashing(process, kubectl, namespace, url)
+        process.stdin.close()
+    kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=0", "--force")
+
+
+def test_a_start_that_is_cut_at_any_await_leaves_nothing_behind(crash):
+    users = crash.die_everywhere("start", lambda name: name)
+    running = set(crash.open_sessions())
+    assert set(crash.pods()) <= running, "a Pod without a session"
+    assert running < set(users), "no start was cut before its session"
+
+    # Every other one is adopted by the next hub, the rest is not known to it.
+    adopted = crash.pods()[::2]
+    answers = crash.order("adopt", *adopted)["came_to"]
+    assert not [each for each in answers if "not adopted" in each]
+    crash.order("sweep", *adopted)
+    assert crash.open_sessions() == sorted(adopted)
+    assert crash.pods() == sorted(adopted)
+    crash.order("stop", *adopted)
+    assert not crash.reserved()
+
+    crash.order("start", *users)
+    assert crash.open_sessions() == sorted(users)
+    crash.order("stop", *users)
+    assert not crash.reserved()
+    assert not crash.open_sessions()
+
+
+def test_a_stop_that_is_cut_at_any_await_is_finished_by_the_sweep(crash):
+    def started(name):
+        crash.order("start", name)
+        return name
+
+    crash.die_everywhere("stop", started)
+    assert crash.reserved(), "no stop was cut before its session had ended"
+    crash.order("sweep")
+    assert not crash.reserved()
+    assert not crash.open_sessions()
+    assert not crash.pods()
+
+
+def test_a_sweep_that_is_cut_at_any_await_is_finished_by_the_next(crash):
+    for when in MOMENTS:
+        for at in itertools.count(1):
+            # One with a Pod that nobody answers for, one with a session and no Pod.
+            crash.order("start", f"orphan-{when}-{at}")
+            gone = f"gone-{when}-{at}"
+            crash.order("start", gone)
+            crash.kubectl(
+                "delete", "pods", "-n", crash.namespace, "--grace-period=0", "--force",
+                "-l", f"hub.jupyter.org/username={gone}",
+            )  # fmt: skip
+            if "died" not in crash.order("sweep", at=at, when=when):
+                assert at > LEAST["sweep"]
+                break
+    crash.order("sweep")
+    assert not crash.reserved()
+    assert not crash.open_sessions()
+    assert not crash.pods()
