@@ -44,7 +44,11 @@ EXTRA = "devcluster.test/extra"
 
 @dataclass(frozen=True)
 class Order:
-    """What to do: `start`, `stop`, `adopt` or `sweep`; for whom; and when to die, if at all."""
+    """
+    What to do, for whom, and when to die, if at all.
+
+    It is to `start`, `stop`, `adopt` or `sweep`, or to start all and `lose` the Pod of the last.
+    """
 
     what: str
     users: list[str]
@@ -159,7 +163,7 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
     async def one(user: str) -> object:
         spawner = spawner_of(user, made)
         match order.what:
-            case "start":
+            case "start" | "lose":
                 return await until(spawner._start(), order)
             case "stop":
                 return await until(spawner.stop(), order)
@@ -168,7 +172,11 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
                 return await until(spawner.get_url(), order)
         raise AssertionError(order.what)
 
-    return await asyncio.gather(*(one(user) for user in order.users))
+    came_to = await asyncio.gather(*(one(user) for user in order.users))
+    if order.what == "lose":
+        lost = spawner_of(order.users[-1], made)
+        await cluster.delete_pod(lost.api, namespace, lost.pod_name, grace_seconds=0)
+    return came_to
 
 
 def answer(words: object) -> None:
