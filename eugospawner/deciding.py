@@ -23,6 +23,7 @@ from eugospawner import form, options, podspec, preflight, records, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
 from eugospawner.manifests import editors, labels
+from eugospawner.policy import names
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
@@ -163,7 +164,14 @@ class DecidingSpawner(KubeSpawner):
 
     # Deciding
 
-    async def circumstances(self, *, volumes: bool = True, usage: bool = True) -> Circumstances:
+    async def circumstances(
+        self,
+        *,
+        volumes: bool = True,
+        usage: bool = True,
+        workspaces: bool = False,
+        name: str | None = None,
+    ) -> Circumstances:
         """
         Return what this workspace's options would be judged by now; see `Desk.circumstances`.
 
@@ -177,6 +185,8 @@ class DecidingSpawner(KubeSpawner):
                 now=self.now(),
                 volumes=volumes,
                 usage=usage,
+                workspaces=workspaces,
+                name=name,
             )
         except StoreError as error:
             raise refusals.store_down() from error
@@ -197,10 +207,14 @@ class DecidingSpawner(KubeSpawner):
             workspace: Server name, where it is not this spawner's own.
             usage: Whether what is used counts.
         """
-        names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
+        named = words if isinstance(words, dict) else {}
+        name = named.get("name")
+        is_name = isinstance(name, str) and names.problem_of(name) is None
         return judge(
             words,
-            await self.circumstances(volumes=names_volumes, usage=usage),
+            await self.circumstances(
+                volumes=bool(named.get("volumes")), usage=usage, name=name if is_name else None
+            ),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
             actor=self._actor(handler),
@@ -266,7 +280,12 @@ class DecidingSpawner(KubeSpawner):
                 pod_name=self.pod_name,
             )
             self._record = record
-            answer = await store.sessions.open(record, admitted.demand, revision=self._revision)
+            answer = await store.sessions.open(
+                record,
+                admitted.demand,
+                revision=self._revision,
+                wish=records.wish_of(self.user_options),
+            )
             if isinstance(answer, Fits):
                 return
             await self.load_user_options(usage=True)
@@ -274,7 +293,7 @@ class DecidingSpawner(KubeSpawner):
         raise StoreError(message)
 
     async def _render_form(self, _spawner: object = None) -> str:
-        circumstances = await self.circumstances()
+        circumstances = await self.circumstances(workspaces=True)
         attempt = self.attempt
         saved = self.orm_spawner.user_options if self.orm_spawner else None
         words = attempt.options if attempt else self.prefill or saved or {}
@@ -288,6 +307,8 @@ class DecidingSpawner(KubeSpawner):
             refusals=attempt.refusals if attempt else (),
             nearest=attempt.nearest if attempt else None,
             standings=circumstances.standings(words),
+            workspaces=circumstances.workspaces,
+            workspace=self.name,
             now=circumstances.now,
             preflight=preflight.describe(verdict.decision, words=words, nearest=verdict.nearest),
             preflight_url=url_path_join(

@@ -158,7 +158,15 @@ class Desk:
         return self._source.settings.catalog
 
     async def circumstances(
-        self, *, owner: str, owner_slug: str, now: datetime, volumes: bool, usage: bool
+        self,
+        *,
+        owner: str,
+        owner_slug: str,
+        now: datetime,
+        volumes: bool,
+        usage: bool,
+        workspaces: bool = False,
+        name: str | None = None,
     ) -> Circumstances:
         """
         Return what a request of *owner* is judged by at *now*.
@@ -170,6 +178,8 @@ class Desk:
             usage: Whether what is used matters; else nothing is taken to be, which is for whoever
                 asks the store to reserve next: there it is fitted anew. With neither, nothing is
                 read, and the store is to be told the revision of these settings.
+            workspaces: Whether the owner's workspaces are wanted.
+            name: Of a workspace, if it matters who has it.
 
         Raises:
             StoreError: The store does not answer, or what was changed there makes no sense.
@@ -186,15 +196,19 @@ class Desk:
                 subjects=limits.subjects_at_stake(accounts),
                 since=now if usage else None,
                 volumes_of=owner if volumes else None,
+                workspaces_of=owner if workspaces else None,
+                name=name if usage else None,
+                projects=[project.key for project in accounts.projects],
             )
             if not self._source.take(brief.changes):
                 break
         return Circumstances(
             revision=revision,
             catalog=catalog,
-            accounts=accounts,
+            accounts=replace(accounts, names=brief.holders) if brief.holders else accounts,
             usage=brief.usage,
             volumes=Volumes(by_key=brief.volumes),
+            workspaces=brief.workspaces,
             cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
             now=now,
         )

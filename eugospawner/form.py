@@ -20,18 +20,20 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from eugospawner import assets, choices
 from eugospawner.choices import size, text_of, with_unknown
-from eugospawner.policy import units
+from eugospawner.policy import names, units
 from eugospawner.policy import volumes as volume_rules
 from eugospawner.policy.catalog import WHOLE_PERCENT, Catalog, Kind
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import BadQuantity
 from eugospawner.policy.limits import used_words, words_of
 from eugospawner.policy.quota import Span, SubjectKind
+from eugospawner.policy.reasons import PREREQUISITES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.quota import Limit
     from eugospawner.policy.standing import Standing
     from eugospawner.policy.volumes import Volumes
+    from eugospawner.store import Workspace
 
 #: For the hub's `template_paths`: the pages that carry the form.
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -50,6 +53,7 @@ TEMPLATES: Final = Path(__file__).parent / "templates"
 #: What people read for each word of a request; the order is that of the page.
 LABELS: Final[Mapping[str, str]] = {
     "project": "Project",
+    "name": "Name",
     "profile": "Profile",
     "kind": "Editor",
     "image": "Framework and image",
@@ -137,6 +141,8 @@ def render(
     catalog: Catalog,
     accounts: Accounts,
     volumes: Volumes,
+    workspaces: Iterable[Workspace] = (),
+    workspace: str = "",
     cluster: ClusterView,
     options: Mapping[str, object],
     refusals: tuple[Refusal, ...] = (),
@@ -151,6 +157,8 @@ def render(
     Return the form's fields.
 
     Args:
+        workspaces: The owner's, to copy settings from.
+        workspace: Server name of the one that would start.
         options: JSON words to preselect: saved options, a prefill, or the refused attempt. They
             may be anything; what no field can hold is left out.
         refusals: What was wrong with that attempt, in admission order.
@@ -174,11 +182,15 @@ def render(
             labels=LABELS,
             value=chosen.text,
             refusals=refusals,
+            missing=missing(preflight.refusals if preflight else ()),
             by_word=by_word,
             changes=changes(options, nearest) if nearest is not None else (),
             nearest=None if nearest is None else json.dumps(nearest, sort_keys=True),
             projects=choices.projects(accounts, chosen),
             project=project,
+            copies=tuple(_copies(workspaces, workspace)),
+            longest_name=names.LONGEST,
+            default_name=workspace or "your user name",
             profiles=with_unknown(
                 chosen, "profile", choices.profiles(catalog, plan, cluster, chosen)
             ),
@@ -210,6 +222,20 @@ def render(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A workspace whose settings can be taken over: its name, and the query that fills them in."""
+
+    name: str
+    query: str
+
+
+def _copies(workspaces: Iterable[Workspace], this: str) -> Iterator[Copy]:
+    for each in workspaces:
+        if each.server != this:
+            yield Copy(name=each.name, query=urlencode(fields(each.options), doseq=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One limit as people read it; *tone* is that of a badge."""
 
@@ -237,6 +263,11 @@ def _line(standing: Standing, zone: str) -> Line:
         share="Used up" if standing.is_spent else f"{standing.percent} % used",
         tone="danger" if standing.is_spent else "warn" if standing.is_warned else "good",
     )
+
+
+def missing(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
+    """Return what is missing whatever is asked for (F11)."""
+    return tuple(each for each in refusals if each.reason in PREREQUISITES)
 
 
 def label_of(limit: Limit) -> str:

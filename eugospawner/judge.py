@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.requests import WorkspaceRequest
     from eugospawner.policy.standing import Standing
     from eugospawner.policy.volumes import Volumes
+    from eugospawner.store import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class Circumstances:
 
     Attributes:
         revision: Of the settings.
+        workspaces: The owner's, if they were asked for.
     """
 
     revision: int
@@ -44,6 +46,7 @@ class Circumstances:
     accounts: Accounts
     usage: Usage
     volumes: Volumes
+    workspaces: tuple[Workspace, ...] = ()
     cluster: ClusterView
     now: datetime
 

@@ -84,6 +84,7 @@ class _Volume(_Strict):
 
 
 class _Options(_Strict):
+    name: _Text | None = None
     project: _Text | None = None
     profile: _Text | None = None
     flavor: _Text | None = None
@@ -121,6 +122,7 @@ def parse(options: object, *, owner: str, workspace: str) -> WorkspaceRequest | 
     return WorkspaceRequest(
         owner=owner,
         workspace=workspace,
+        name=parsed.name,
         project=parsed.project,
         profile=parsed.profile,
         flavor=parsed.flavor,
@@ -142,6 +144,7 @@ def parse(options: object, *, owner: str, workspace: str) -> WorkspaceRequest | 
 def serialize(request: WorkspaceRequest) -> dict[str, object]:
     """Return *request* as the JSON words it came in, absent words left out; `parse` reads it."""
     words: dict[str, object] = {
+        "name": request.name,
         "project": request.project,
         "profile": request.profile,
         "flavor": request.flavor,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from eugospawner.store import NewSession
+from eugospawner.store import NewSession, Wish
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eugospawner.policy.decisions import Admitted
+
+
+def wish_of(options: Mapping[str, Any] | None) -> Wish:
+    """Return what is recorded of a workspace that starts with admitted JSON *options*."""
+    words = dict(options or {})
+    return Wish(name=words.pop("name", None), options=words)
 
 
 def session_of(admitted: Admitted, *, session: str, actor: str, pod_name: str) -> NewSession:

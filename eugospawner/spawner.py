@@ -277,6 +277,15 @@ class EugoSpawner(DecidingSpawner):
         except StoreError as error:
             self.log.warning("%s ended and could not be recorded: %s", self._log_name, error)
 
+    async def delete_forever(self) -> None:
+        """Forget a server that the hub removed, so that its name is free (F36)."""
+        await super().delete_forever()
+        try:
+            store = await self.desk.store()
+            await store.workspaces.remove(self.user.name, self.name)
+        except StoreError as error:
+            self.log.warning("%s was removed and keeps its name: %s", self._log_name, error)
+
     def clear_state(self) -> None:
         """Forget the run that has ended."""
         super().clear_state()

@@ -9,7 +9,7 @@ admission is given. Source: design §4; F5, F11, F35, F38, F65, F103.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -28,11 +28,20 @@ class Actor:
 
 
 class OrganizationRole(StrEnum):
-    """What somebody is in their organization."""
+    """What somebody is in their organization; a viewer starts nothing."""
 
+    VIEWER = "viewer"
     MEMBER = "member"
     ADMIN = "admin"
     OWNER = "owner"
+
+
+class Prerequisite(StrEnum):
+    """What an operator may demand before anything starts (F11)."""
+
+    MEMBERSHIP = "membership"
+    SUBSCRIPTION = "subscription"
+    PAYMENT_METHOD = "payment-method"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +124,20 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """What one owner has: who they are, and their projects, the personal one first."""
+    """
+    What one owner has: who they are, and their projects, the personal one first.
+
+    Attributes:
+        required: What must be there before anything starts.
+        names: Who has a name that matters: owner and server by project and `names.key_of` it.
+    """
 
     person: Person
     projects: tuple[Project, ...]
+    required: frozenset[Prerequisite] = frozenset()
+    names: Mapping[tuple[str, str], tuple[str, str]] = field(
+        default_factory=dict[tuple[str, str], tuple[str, str]]
+    )
 
     @property
     def personal(self) -> Project:
@@ -141,6 +160,7 @@ class Directory:
         projects: Group-owned ones; personal projects follow from people.
         plans: By key.
         default_plan: What a project without a plan has.
+        required: What must be there before anything starts.
     """
 
     organizations: Mapping[str, Organization]
@@ -149,6 +169,7 @@ class Directory:
     projects: Mapping[str, Project]
     plans: Mapping[str, Plan]
     default_plan: Plan
+    required: frozenset[Prerequisite] = frozenset()
 
     def accounts_of(self, name: str, slug: str) -> Accounts:
         """
@@ -171,4 +192,4 @@ class Directory:
             for project in self.projects.values()
             if project.group is not None and project.group.key in person.groups
         )
-        return Accounts(person=person, projects=(personal, *owned))
+        return Accounts(person=person, projects=(personal, *owned), required=self.required)

@@ -57,8 +57,10 @@ if TYPE_CHECKING:
 _ACCESS: Final = (
     entitlement_rules.account,
     entitlement_rules.organization,
+    entitlement_rules.prerequisites,
     entitlement_rules.permission,
     entitlement_rules.project,
+    entitlement_rules.name,
     entitlement_rules.queue,
 )
 #: Design §5, from the profile on.

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from eugospawner.policy import permissions, units
+from eugospawner.policy import names, permissions, units
+from eugospawner.policy.accounts import OrganizationRole, Prerequisite
 from eugospawner.policy.catalog import WHOLE_PERCENT, Strategy
 from eugospawner.policy.decisions import Refusal, shown
 from eugospawner.policy.limits import limits_of, used_words, words_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from eugospawner.policy.accounts import Organization
     from eugospawner.policy.case import Case
     from eugospawner.policy.catalog import GpuModel
     from eugospawner.policy.quota import Exceeded, Limit
@@ -50,19 +52,81 @@ def organization(case: Case) -> Iterator[Refusal]:
     """Refuse what a suspended organization would pay for (F103)."""
     paying = case.project.organization
     if paying is not None and paying.suspended_because:
-        whom = paying.contact or f"an owner of {paying.display_name}"
-        others = [
-            each.key
-            for each in case.accounts.projects
-            if each.organization is None or not each.organization.suspended_because
-        ]
         yield Refusal(
             reason=Reason.ORGANIZATION_SUSPENDED,
             word="project",
             sentence=f"{paying.display_name} is suspended: {paying.suspended_because}. "
-            f"Nothing can be started on its account until that is settled. Contact {whom}.",
-            change={"project": others[0]} if others else {},
+            f"Nothing can be started on its account until that is settled. {_contact(paying)}",
+            change=_paid_for(case),
         )
+
+
+def prerequisites(case: Case) -> Iterator[Refusal]:
+    """Refuse whoever lacks what the operator demands; all that is missing at once (F11)."""
+    required, person = case.accounts.required, case.accounts.person
+    paying = case.project.organization
+    if Prerequisite.MEMBERSHIP in required and not person.organization:
+        yield Refusal(
+            reason=Reason.MEMBERSHIP_MISSING,
+            word="options",
+            sentence="You need an active organization membership. "
+            "Ask an owner of your organization to add you.",
+        )
+    if person.role is OrganizationRole.VIEWER:
+        yield Refusal(
+            reason=Reason.ROLE_WITHOUT_CREATE,
+            word="options",
+            sentence="Your role must include workspace creation permissions. "
+            "Ask an owner of your organization to make you a member.",
+        )
+    for lacking in _lacking(required, paying):
+        reason, sentence = _MISSING[lacking]
+        yield Refusal(
+            reason=reason,
+            word="project",
+            sentence=f"{sentence} {_contact(paying)}",
+            change=_paid_for(case),
+        )
+
+
+def _lacking(
+    required: frozenset[Prerequisite], paying: Organization | None
+) -> Iterator[Prerequisite]:
+    """Yield what is required of who pays and is not there."""
+    for prerequisite, reference in (
+        (Prerequisite.SUBSCRIPTION, paying and paying.subscription),
+        (Prerequisite.PAYMENT_METHOD, paying and paying.payment_method),
+    ):
+        if prerequisite in required and not reference:
+            yield prerequisite
+
+
+def _paid_for(case: Case) -> dict[str, object]:
+    """Return the change to the first project that somebody pays for; empty: there is none."""
+    for project in case.accounts.projects:
+        paying = project.organization
+        suspended = paying is not None and paying.suspended_because
+        if not suspended and not any(_lacking(case.accounts.required, paying)):
+            return {"project": project.key}
+    return {}
+
+
+_MISSING: Final = {
+    Prerequisite.SUBSCRIPTION: (
+        Reason.SUBSCRIPTION_MISSING,
+        "Your organization needs an active subscription.",
+    ),
+    Prerequisite.PAYMENT_METHOD: (
+        Reason.PAYMENT_METHOD_MISSING,
+        "A payment method must be set up.",
+    ),
+}
+
+
+def _contact(paying: Organization | None) -> str:
+    if paying is None:
+        return "No organization pays for this project: choose another, or ask an admin."
+    return f"Contact {paying.contact or f'an owner of {paying.display_name}'}."
 
 
 def permission(case: Case) -> Iterator[Refusal]:
@@ -88,6 +152,32 @@ def project(case: Case) -> Iterator[Refusal]:
             sentence=f"You are not a member of a project {asked!r}. "
             "Start in your personal project, or ask a project manager to add you.",
             change={"project": None},
+        )
+
+
+def name(case: Case) -> Iterator[Refusal]:
+    """Refuse a name that cannot be one, or that another workspace of the project has (F36)."""
+    request, project = case.request, case.project
+    if request.name is None:
+        return
+    if (problem := names.problem_of(request.name)) is not None:
+        yield Refusal(
+            reason=Reason.WORKSPACE_NAME,
+            word="name",
+            sentence=f"The name {problem}. Choose another, or leave it empty.",
+            change={"name": None},
+        )
+        return
+    held = case.accounts.names
+    here = (request.owner, request.workspace)
+    if held.get((project.key, names.key_of(request.name)), here) != here:
+        free = names.free(request.name, {key for of, key in held if of == project.key})
+        yield Refusal(
+            reason=Reason.NAME_TAKEN,
+            word="name",
+            sentence=f"This name is already in use in {project.display_name}. "
+            f"{free} is still free.",
+            change={"name": free},
         )
 
 

@@ -33,8 +33,14 @@ class Reason(StrEnum):
     UNKNOWN_OPTION = "unknown-option"
     ACCOUNT_SUSPENDED = "account-suspended"
     ORGANIZATION_SUSPENDED = "organization-suspended"
+    MEMBERSHIP_MISSING = "membership-missing"
+    ROLE_WITHOUT_CREATE = "role-without-create"
+    SUBSCRIPTION_MISSING = "subscription-missing"
+    PAYMENT_METHOD_MISSING = "payment-method-missing"
     NOT_PERMITTED = "not-permitted"
     PROJECT_UNKNOWN = "project-unknown"
+    WORKSPACE_NAME = "workspace-name"
+    NAME_TAKEN = "name-taken"
     QUEUE_UNKNOWN = "queue-unknown"
     WINDOW_CLOSED = "window-closed"
     PROFILE_UNKNOWN = "profile-unknown"
@@ -105,6 +111,26 @@ RULES: Final[Mapping[Reason, Rule]] = {
         who=Who.ORGANIZATION_OWNER,
         meaning="The organization that would pay is suspended.",
     ),
+    Reason.MEMBERSHIP_MISSING: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The owner is a member of no organization, and must be of one.",
+    ),
+    Reason.ROLE_WITHOUT_CREATE: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The owner's role in the organization is one that starts nothing.",
+    ),
+    Reason.SUBSCRIPTION_MISSING: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The organization that would pay has no subscription, and must have one.",
+    ),
+    Reason.PAYMENT_METHOD_MISSING: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The organization that would pay has no payment method, and must have one.",
+    ),
     Reason.NOT_PERMITTED: Rule(
         status=403, who=Who.ADMIN, meaning="Who asks may not start workspaces of the owner."
     ),
@@ -112,6 +138,12 @@ RULES: Final[Mapping[Reason, Rule]] = {
         status=403,
         who=Who.PROJECT_MANAGER,
         meaning="The project does not exist, or you are not a member of it.",
+    ),
+    Reason.WORKSPACE_NAME: Rule(
+        status=400, who=Who.YOU, meaning="The name is too long, or not all of it can be seen."
+    ),
+    Reason.NAME_TAKEN: Rule(
+        status=409, who=Who.YOU, meaning="Another workspace of the project has the name."
     ),
     Reason.QUEUE_UNKNOWN: Rule(
         status=403,
@@ -258,3 +290,15 @@ RULES: Final[Mapping[Reason, Rule]] = {
         meaning="A hook or an override of the hub would put more into the Pod than was granted.",
     ),
 }
+
+#: What is missing before any request can be admitted, whatever it asks for (F11).
+PREREQUISITES: Final = frozenset(
+    {
+        Reason.ACCOUNT_SUSPENDED,
+        Reason.ORGANIZATION_SUSPENDED,
+        Reason.MEMBERSHIP_MISSING,
+        Reason.ROLE_WITHOUT_CREATE,
+        Reason.SUBSCRIPTION_MISSING,
+        Reason.PAYMENT_METHOD_MISSING,
+    }
+)

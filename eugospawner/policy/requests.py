@@ -31,12 +31,14 @@ class WorkspaceRequest:
     Attributes:
         owner: User whose workspace it is; the actor may be an admin who asks for them.
         workspace: Server name; empty for the default server.
+        name: What people call it; absent: as it was called before, or any that is free.
         cpu_millicores: Absent: the flavor's.
         memory_bytes: Absent: the flavor's.
     """
 
     owner: str
     workspace: str = ""
+    name: str | None = None
     project: str | None = None
     profile: str | None = None
     flavor: str | None = None

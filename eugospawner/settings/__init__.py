@@ -192,5 +192,10 @@ def _values(file: _File) -> Settings:
         catalog=catalog.values(
             file, quotas=tuple(plans.quota(key, each) for key, each in file.quotas.items())
         ),
-        directory=accounts.values(file, known, plans.default_plan(file.defaults.plan, file)),
+        directory=accounts.values(
+            file,
+            known,
+            plans.default_plan(file.defaults.plan, file),
+            file.defaults.required,
+        ),
     )

@@ -24,8 +24,9 @@ from eugospawner.settings.catalog import unknown
 from eugospawner.settings.fields import Key, Name, Strict, Words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from eugospawner.policy.accounts import Prerequisite
     from eugospawner.policy.plans import Plan
     from eugospawner.settings.plans import QuotaEntry
     from eugospawner.settings.yamlfile import Problem
@@ -128,8 +129,13 @@ def _bad_subjects(file: Sections, quotas: Mapping[str, QuotaEntry]) -> Iterator[
             yield ("quotas", key, kind), unknown(subject, known)
 
 
-def values(file: Sections, plans: Mapping[str, Plan], default_plan: Plan) -> Directory:
-    """Return the accounts that *file* declares."""
+def values(
+    file: Sections,
+    plans: Mapping[str, Plan],
+    default_plan: Plan,
+    required: Iterable[Prerequisite],
+) -> Directory:
+    """Return the accounts that *file* declares, and what is *required* of them."""
     organizations = {
         key: Organization(
             key=key,
@@ -163,6 +169,7 @@ def values(file: Sections, plans: Mapping[str, Plan], default_plan: Plan) -> Dir
         },
         plans=plans,
         default_plan=default_plan,
+        required=frozenset(required),
     )
 
 

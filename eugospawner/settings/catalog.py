@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
+from eugospawner.policy.accounts import Prerequisite
 from eugospawner.policy.catalog import (
     DEFAULT_QUEUE,
     MIG_SLICES,
@@ -180,6 +181,7 @@ class DefaultsEntry(Strict):
     profile: Key
     zone: Zone = "UTC"
     max_session: Duration
+    required: list[Annotated[Prerequisite, Field(strict=False)]] = []
     limits: LimitsEntry
     storage: StorageEntry
 

@@ -263,6 +263,7 @@ function preflight(setVolumes) {
 
   function show(answer) {
     showOutcome(answer.outcome);
+    byId("eugo-missing")?.toggleAttribute("hidden", answer.outcome !== "refused");
     byId("eugo-preflight-title").textContent = answer.title;
     byId("eugo-preflight-sentence").textContent = answer.sentence;
     byId("eugo-preflight-facts").replaceChildren(...answer.facts.map((fact) => pair(fact.label, fact.value)));

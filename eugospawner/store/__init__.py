@@ -17,6 +17,7 @@ from eugospawner.store.schema import upgrade
 from eugospawner.store.sessions import NewSession, Session, Sessions
 from eugospawner.store.store import Brief, Store, open_store
 from eugospawner.store.volumes import Volumes
+from eugospawner.store.workspaces import Wish, Workspace
 
 __all__ = [
     "Brief",
@@ -25,6 +26,8 @@ __all__ = [
     "Sessions",
     "Store",
     "Volumes",
+    "Wish",
+    "Workspace",
     "open_store",
     "upgrade",
 ]

@@ -15,7 +15,7 @@ there a moment later was stopped late, which is our fault and not its owner's. S
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, update
 
@@ -26,6 +26,7 @@ from eugospawner.store.changes import last_revision
 from eugospawner.store.statements import InsertMany, Prepared
 from eugospawner.store.tables import SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
+from eugospawner.store.workspaces import NameTaken, Register
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.catalog import Kind
     from eugospawner.policy.quota import Demand
     from eugospawner.store.database import Database
+    from eugospawner.store.workspaces import Wish
     from eugospawner.store.writer import Writer
 
 #: Why a session ended whose workspace was started anew while nobody had seen its end.
@@ -116,6 +118,10 @@ class Outdated:
     """The settings were changed after it was decided; nothing was reserved, decide again."""
 
 
+#: What comes of opening a session.
+Opened: TypeAlias = Fits | Exceeds | Outdated | NameTaken
+
+
 class Sessions:
     """The sessions in the store."""
 
@@ -124,8 +130,13 @@ class Sessions:
         self._writer = writer
 
     async def open(
-        self, session: NewSession, demand: Demand, *, revision: int | None = None
-    ) -> Fits | Exceeds | Outdated:
+        self,
+        session: NewSession,
+        demand: Demand,
+        *,
+        revision: int | None = None,
+        wish: Wish | None = None,
+    ) -> Opened:
         """
         Reserve *demand* and record that *session* was admitted; again with the same id: nothing.
 
@@ -135,17 +146,20 @@ class Sessions:
         Args:
             revision: Of the settings by which it was decided: only if they were not changed since,
                 as seen by the transaction that reserves. `None`: whatever they are.
+            wish: What to record of its workspace; `None`: nothing.
 
         Returns:
-            The deadline that was reserved. Or the limits that leave too little, or that the
-            settings are others by now; then no session was opened.
+            The deadline that was reserved. Or the limits that leave too little, that the settings
+            are others by now, or that the workspace's name is taken; then no session was opened.
 
         Raises:
             StoreError: It was not recorded.
         """
         row = storable({name: getattr(session, name) for name in _NEW})
         storable({"start": demand.start, "latest_end": demand.latest_end})
-        opening = _Opening(row=row, demand=demand, revision=revision)
+        if wish is not None and wish.name is not None:
+            storable({"name": wish.name})
+        opening = _Opening(row=row, demand=demand, revision=revision, wish=wish)
         return await self._writer.write(_OPEN, opening)
 
     async def bind(
@@ -235,10 +249,16 @@ class _Opening:
     row: dict[str, object]
     demand: Demand
     revision: int | None
+    wish: Wish | None
 
     @property
     def id(self) -> str:
         return str(self.row["id"])
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Owner, server and project of the workspace."""
+        return str(self.row["owner"]), str(self.row["workspace"]), str(self.row["project"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,16 +269,14 @@ class _Binding:
     demand: Demand | None
 
 
-def _open(
-    connection: Connection, openings: Sequence[_Opening]
-) -> Sequence[Fits | Exceeds | Outdated | StoreError]:
+def _open(connection: Connection, openings: Sequence[_Opening]) -> Sequence[Opened | StoreError]:
     ids = [each.id for each in openings]
     places = {(each.row["owner"], each.row["workspace"]): each.row for each in openings}
     found = connection.execute(_IN_THE_WAY, {"ids": ids, "workspaces": list(places)}).mappings()
     there = {row["id"]: row for row in found}
     known = {session: there[session] for session in ids if session in there}
     revision = last_revision(connection)
-    outcomes: dict[str, Fits | Exceeds | Outdated | StoreError] = {
+    outcomes: dict[str, Opened | StoreError] = {
         each.id: Outdated()
         for each in openings
         if each.id not in known and each.revision not in {None, revision}
@@ -283,13 +301,16 @@ def _open(
 
 def _reserve(
     connection: Connection, openings: Sequence[_Opening]
-) -> dict[str, Fits | Exceeds | StoreError]:
+) -> dict[str, Opened | StoreError]:
     """Reserve one after the other in one book; what does not fit leaves no trace."""
     demands = [each.demand for each in openings]
     since = min(demand.start for demand in demands)
     subjects = [subject for demand in demands for subject in demand.subjects]
     book = Book(connection, subjects, since=since, at=max(demand.start for demand in demands))
-    outcomes: dict[str, Fits | Exceeds | StoreError] = {}
+    register = Register(
+        connection, [(*each.place, each.wish) for each in openings if each.wish is not None]
+    )
+    outcomes: dict[str, Opened | StoreError] = {}
     rows: list[dict[str, object]] = []
     for opening in openings:
         demand, session = opening.demand, opening.id
@@ -299,8 +320,14 @@ def _reserve(
                 f"The session {session} does not take what its demand says: open it as admitted"
             )
             continue
+        name = None if opening.wish is None else register.name(*opening.place, opening.wish)
+        if isinstance(name, NameTaken):
+            outcomes[session] = name
+            continue
         outcome = outcomes[session] = fit(demand, book.usage)
         if isinstance(outcome, Fits):
+            if name is not None and opening.wish is not None:
+                register.take(*opening.place, name, opening.wish.options, demand.start)
             start = whole_millisecond(demand.start)
             book.take(account)
             book.reserve(account, start, outcome.ends_at)
@@ -316,6 +343,7 @@ def _reserve(
     if rows:
         _INSERT.execute(connection, rows)
         book.write()
+        register.write()
     return outcomes
 
 
@@ -541,7 +569,7 @@ _OF_OWNER: Final = (
 )
 _OF_WORKSPACE: Final = _OF_OWNER.where(_COLUMN.workspace == bindparam("workspace"))
 
-_OPEN: Final[Write[_Opening, Fits | Exceeds | Outdated]] = Write(
+_OPEN: Final[Write[_Opening, Opened]] = Write(
     apply=_open,
     key=lambda each: (each.row["owner"], each.row["workspace"]),
     what="open a session",

@@ -8,7 +8,7 @@ later, in the middle of somebody's start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
@@ -21,6 +21,7 @@ from eugospawner.store.connect import database_at
 from eugospawner.store.database import is_outage
 from eugospawner.store.sessions import Sessions
 from eugospawner.store.volumes import Volumes, read_volumes
+from eugospawner.store.workspaces import Workspaces, read_holders, read_workspaces
 from eugospawner.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.volumes import Volume
     from eugospawner.store.changes import Change
     from eugospawner.store.database import Database
+    from eugospawner.store.workspaces import Workspace
 
 #: Looks at a table, for SQLite answers ``SELECT 1`` without looking at its file.
 _PING: Final = text("SELECT version_num FROM alembic_version")
@@ -46,12 +48,17 @@ class Brief:
     Attributes:
         changes: What was changed of the settings after the revision that was asked for.
         usage: Of the subjects that were asked for.
+        holders: Who has the name that was asked for, or it with an ending: owner and server by
+            project and key of the name.
+        workspaces: The owner's; empty if they were not asked for.
         volumes: The owner's, by key; empty if they were not asked for.
     """
 
     changes: tuple[Change, ...]
     usage: Usage
     volumes: Mapping[str, Volume]
+    holders: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    workspaces: tuple[Workspace, ...] = ()
 
 
 class Store:
@@ -62,11 +69,13 @@ class Store:
         changes: What was changed of the settings at run time.
         sessions: Runs of workspaces.
         volumes: Extra volumes of owners.
+        workspaces: Servers of owners, with their names.
     """
 
     changes: Changes
     sessions: Sessions
     volumes: Volumes
+    workspaces: Workspaces
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,6 +83,7 @@ class Store:
         self.changes = Changes(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)
+        self.workspaces = Workspaces(database, self._writer)
 
     async def brief(
         self,
@@ -82,6 +92,9 @@ class Store:
         subjects: Iterable[Subject] = (),
         since: datetime | None = None,
         volumes_of: str | None = None,
+        workspaces_of: str | None = None,
+        name: str | None = None,
+        projects: Iterable[str] = (),
     ) -> Brief:
         """
         Return what a decision reads, at one go: going to the database costs more than reading.
@@ -91,6 +104,8 @@ class Store:
             subjects: Whose usage is wanted.
             since: Usage of periods that end after this; needed with *subjects*.
             volumes_of: Owner whose volumes are wanted; `None`: nobody's.
+            workspaces_of: Owner whose workspaces are wanted; `None`: nobody's.
+            name: Of a workspace, whose holders in *projects* are wanted; `None`: of none.
 
         Raises:
             StoreError: The database does not answer.
@@ -103,6 +118,10 @@ class Store:
                 if since is None
                 else read_usage(connection, subjects, since=since),
                 volumes={} if volumes_of is None else read_volumes(connection, volumes_of),
+                workspaces=()
+                if workspaces_of is None
+                else read_workspaces(connection, workspaces_of),
+                holders={} if name is None else read_holders(connection, projects, name),
             )
 
         return await self._database.look("read what a decision needs", look)

@@ -77,6 +77,29 @@ class VolumeRow(Base):
     created_at: Mapped[datetime] = mapped_column(comment="UTC.")
 
 
+class WorkspaceRow(Base):
+    """A workspace: a server of an owner, and what it was last started with."""
+
+    __tablename__ = "workspaces"
+    __table_args__ = (
+        Index("uq_workspaces_project_name_key", "project", "name_key", unique=True),
+        {"comment": "Servers of owners that were admitted and not removed since."},
+    )
+
+    owner: Mapped[str] = mapped_column(primary_key=True, comment="User name.")
+    server: Mapped[str] = mapped_column(
+        primary_key=True, comment="Server name; empty for the default server."
+    )
+    project: Mapped[str] = mapped_column(comment="Project key.")
+    name: Mapped[str] = mapped_column(comment="As people read it.")
+    name_key: Mapped[str] = mapped_column(comment="The name without case; unique in the project.")
+    options: Mapped[str] = mapped_column(
+        comment="JSON: the words of the last admitted start, without the name."
+    )
+    created_at: Mapped[datetime] = mapped_column(comment="UTC; of the first start.")
+    changed_at: Mapped[datetime] = mapped_column(comment="UTC; of the last start.")
+
+
 class SessionRow(Base):
     """One run of a workspace, from admission to its end."""
 

@@ -47,6 +47,8 @@ def test_each_sees_what_they_may_and_why_not(
     outcome(page, answer)
     for text in texts:
         expect(page.locator("main")).to_contain_text(text)
+    lacks_something = who == "dave"  # F11: said before the first field
+    expect(page.locator("#eugo-missing")).to_have_count(1 if lacks_something else 0)
     page.screenshot(path=ARTIFACTS / f"people-{who}-{answer}-{width}.png", full_page=True)
     has_no_violation(page)
     assert fits(page)

@@ -100,6 +100,30 @@ def test_the_answer_follows_what_is_chosen_and_an_offer_is_applied_with_one_clic
     assert hub.objects("pods,resourceclaims", name) == []
 
 
+def test_settings_are_copied_and_a_taken_name_is_offered_with_an_ending(hub, visit):
+    """F3 and F36, from the page."""
+    page, name = visit(hub)
+    hub.start_light(name, "first", profile="nb-cpu-8", cpu="3", name="Team <b>data</b>")
+    try:
+        page.goto(f"{hub.demo.ready['url']}/hub/spawn/{name}/second")
+        page.locator("#eugo-copies").get_by_role("link", name="Team <b>data</b>").click()
+        expect(page.locator("input[name=profile][value=nb-cpu-8]")).to_be_checked()
+        expect(page.locator("#eugo-cpu")).to_have_value("3")
+        expect(page.locator("#eugo-name")).to_have_value("")
+        page.fill("#eugo-name", "TEAM <B>data</B>")
+        outcome(page, "refused")
+        expect(page.locator("#eugo-preflight-refusals")).to_contain_text(
+            "This name is already in use in Personal project"
+        )
+        has_no_violation(page)
+        page.screenshot(path=ARTIFACTS / "form-name-taken.png", full_page=True)
+        page.click("#eugo-preflight-apply")
+        expect(page.locator("#eugo-name")).to_have_value("TEAM <B>data</B>-2")
+        outcome(page, "starts")
+    finally:
+        hub.stop(name, "first")
+
+
 def test_applying_an_offer_replaces_the_volumes_as_a_whole(hub, visit):
     page, _ = visit(hub)
     page.click("#eugo-volume-add")

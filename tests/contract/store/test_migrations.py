@@ -17,7 +17,9 @@ from eugospawner.store import open_store, schema, upgrade
 from eugospawner.store.connect import database_at
 from eugospawner.store.tables import Base
 
-TABLES = {"alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit"}
+TABLES = {
+    "alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit", "workspaces",
+}  # fmt: skip
 
 
 def look(url, at):

@@ -115,6 +115,32 @@ def test_is_refused_in_words(hub, user, words, status, code, said):
     assert not hub.server(user, "refused")  # no row is left behind
 
 
+def test_a_name_is_unique_in_the_project_and_free_again_when_its_server_is_removed(
+    hub, user, started
+):
+    """F36, at REST: taken by whoever was admitted first, whoever owns it."""
+
+    async def names(store):
+        return {each.server: each.name for each in await store.workspaces.of_owner(user)}
+
+    words = {"profile": "nb-cpu-2", "project": "vision"}
+    assert started("bob", "one", name="Paper 7", **words).status in {201, 202}
+    taken = started("alice", "two", name="PAPER 7", **words)
+    assert (taken.status, reason(taken)) == (409, "name-taken"), taken.message
+    assert "This name is already in use in Vision" in taken.message
+    assert "PAPER 7-2 is still free" in taken.message
+    assert not hub.server("alice", "two")
+    assert started("alice", "two", name="PAPER 7-2", **words).status in {201, 202}
+
+    assert started(user, "mine", profile="nb-cpu-2").status in {201, 202}
+    assert started(user, "yours", profile="nb-cpu-2", name="mine").status == 409
+    assert asyncio.run(asked(hub, names)) == {"mine": "mine"}
+    hub.until_ready(user, "mine")
+    hub.ask("DELETE", f"/users/{user}/servers/mine", {"remove": True})
+    hub.until(lambda: asyncio.run(asked(hub, names)) == {}, "the name is kept")
+    assert started(user, "yours", profile="nb-cpu-2", name="mine").status in {201, 202}
+
+
 def test_a_queue_of_the_plan_ends_with_its_window_and_marks_the_pod(hub, started):
     words = {"project": "vision", "profile": "nb-gpu-h100", "sm_percent": 25}
     assert started("bob", "windowed", **words, queue="research-high").status in {201, 202}

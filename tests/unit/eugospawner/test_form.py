@@ -13,10 +13,12 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 import pytest
 
 from eugospawner import form, options, settings
+from eugospawner.form import Outcome, Preflight
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER, ClusterView, Device
 from eugospawner.policy.decisions import Refusal
 from eugospawner.policy.limits import UNIT_HOUR
@@ -32,6 +34,7 @@ from eugospawner.policy.reasons import Reason
 from eugospawner.policy.standing import Standing
 from eugospawner.policy.volumes import Volume, Volumes
 from eugospawner.policy.windows import WeeklyWindow, WeekTime
+from eugospawner.store import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +153,13 @@ def sent(root: Node) -> dict[str, list[str]]:
             continue
         fields.setdefault(node["name"], []).append(value)
     return fields
+
+
+def a_workspace(server: str, *, name: str = "", options: Any = None) -> Workspace:
+    return Workspace(
+        owner="alice", server=server, project="personal-alice", name=name or server,
+        options=options or {}, created_at=NOW, changed_at=NOW,
+    )  # fmt: skip
 
 
 def refusal(
@@ -472,6 +482,42 @@ def test_limits_stand_above_the_fields_with_what_is_left_and_when_more_comes() -
         "85 % used",
     ]
     assert row.all("span", **{"data-tone": "warn"})
+
+
+def test_the_name_says_how_to_name_and_is_sent() -> None:
+    root = page(options={"name": "data-analytics-staging"})
+    assert sent(root)["name"] == ["data-analytics-staging"]
+    typed = root.by_id("eugo-name")
+    assert typed["maxlength"] == "64"
+    assert "{team}-{project}-{env}" in root.by_id("eugo-name-help").text
+
+
+def test_settings_can_be_copied_from_every_other_workspace_by_a_link() -> None:
+    """Links that only prefill; the copy has a name of its own (F3)."""
+    options = {"profile": "gpu", "volumes": [{"claim": "data", "mount_path": "/mnt/data"}]}
+    others = [a_workspace("two", name="<svg onload>", options=options), a_workspace("three")]
+    root = page(workspaces=others, workspace="three")
+    (link,) = root.by_id("eugo-copies").all("a")
+    assert link.text == "<svg onload>"
+    query = parse_qs(link["href"].removeprefix("?"))
+    assert query == {
+        "profile": ["gpu"], "volume_claim": ["data"], "volume_path": ["/mnt/data"],
+    }  # fmt: skip
+    assert not page(workspaces=[a_workspace("three")], workspace="three").all(id="eugo-copies")
+
+
+def test_what_is_missing_stands_before_the_first_field() -> None:
+    lacking = refusal(
+        "options", reason=Reason.MEMBERSHIP_MISSING, sentence="You need a membership."
+    )
+    other = refusal("cpu", sentence="Too much.")
+    preflight = Preflight(outcome=Outcome.REFUSED, sentence="No.", refusals=(lacking, other))
+    missing = page(preflight=preflight).by_id("eugo-missing")
+    assert "You need a membership." in missing.text
+    assert "an owner of the organization" in missing.text
+    assert "Too much." not in missing.text
+    fine = Preflight(outcome=Outcome.REFUSED, sentence="No.", refusals=(other,))
+    assert not page(preflight=fine).all(id="eugo-missing")
 
 
 def test_a_single_project_is_a_fact_and_several_are_a_choice() -> None:

@@ -96,7 +96,7 @@ def test_null_means_that_the_word_is_absent() -> None:
 def test_owner_and_workspace_come_from_the_door_and_never_from_the_options() -> None:
     answer = options.parse({}, owner="bob", workspace="two")
     assert answer == WorkspaceRequest(owner="bob", workspace="two")
-    for word in ("owner", "workspace", "user", "name"):
+    for word in ("owner", "workspace", "user", "server"):
         (refusal,) = refused({word: "eve"})
         assert refusal.reason is Reason.UNKNOWN_OPTION
 

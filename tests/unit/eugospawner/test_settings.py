@@ -21,7 +21,7 @@ from pydantic import BaseModel
 
 from devcluster import mig
 from eugospawner import settings as catalogs
-from eugospawner.policy.accounts import OrganizationRole
+from eugospawner.policy.accounts import OrganizationRole, Prerequisite
 from eugospawner.policy.catalog import AtOnce, Catalog, FlavorGpu, Kind, Strategy
 from eugospawner.policy.decisions import Admitted
 from eugospawner.policy.errors import ConfigError
@@ -992,6 +992,12 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "windows: []",
         "defaults.plan.windows: there is no such key",
     ),
+    "a demand that there is not": (
+        "  max_session: 24h\n",
+        "  max_session: 24h\n  required: [membership, money]\n",
+        "required: [membership, money]",
+        "defaults.required.1: input should be 'membership', 'subscription' or 'payment-method'",
+    ),
     "no longest session": (
         "  max_session: 24h\n",
         "",
@@ -1267,7 +1273,7 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "role: owner",
         "role: boss",
         "role: boss",
-        "people.alice.role: input should be 'member', 'admin' or 'owner'",
+        "people.alice.role: input should be 'viewer', 'member', 'admin' or 'owner'",
     ),
     "a number for a person": (
         "  alice:",
@@ -1646,6 +1652,16 @@ def test_accounts_are_what_is_written() -> None:
     assert (alice.organization, alice.role) == ("acme", OrganizationRole.OWNER)
     assert alice.groups == {"lab"}
     assert (alice.plan, alice.allows_root) == ("research", True)
+
+
+def test_what_is_demanded_reaches_whoever_starts() -> None:
+    text = changed(
+        "  max_session: 24h\n", "  max_session: 24h\n  required: [membership, subscription]\n"
+    )
+    accounts = catalogs.parse(text, name="catalog.yaml").directory.accounts_of("eve", "eve")
+    assert accounts.required == {Prerequisite.MEMBERSHIP, Prerequisite.SUBSCRIPTION}
+    nothing = catalogs.parse(SMALL, name="catalog.yaml").directory.accounts_of("eve", "eve")
+    assert nothing.required == frozenset()
 
 
 def test_what_accounts_leave_out_is_less_not_more() -> None:
@@ -2158,7 +2174,7 @@ def test_every_example_of_the_how_to_fits_into_the_sample() -> None:
     page = ROOT / "docs" / "howto" / "entitlements.md"
     sample = yaml.safe_load(TEXT)
     found = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(found) == 4
+    assert len(found) == 5
     for example in found:
         entry = content(example)
         merged = sample | {key: sample.get(key, {}) | entry[key] for key in entry}

@@ -38,7 +38,7 @@ class FakeStore:
         self.ended: list[tuple[str, str]] = []
         self.added: list[str] = []
 
-    async def open(self, session: Any, demand: Demand) -> Fits:
+    async def open(self, session: Any, demand: Demand, **_more: object) -> Fits:
         self.opened.append(session.id)
         return Fits(ends_at=demand.latest_end, because=demand.because)
 

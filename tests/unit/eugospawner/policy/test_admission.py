@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eugospawner.policy.accounts import Actor
+from eugospawner.policy.accounts import Actor, OrganizationRole, Prerequisite, Project
 from eugospawner.policy.admission import nearest
 from eugospawner.policy.capacity import Fit
 from eugospawner.policy.case import demand_of
@@ -105,6 +105,12 @@ def quota_used(used: int, of_model: str = "H100", **changes: Any) -> dict[str, A
     }
 
 
+def required(what: Prerequisite, *others: Project, **personal: Any) -> dict[str, Any]:
+    """A world where this is demanded before anything starts."""
+    accounts = some_accounts(*others, personal=a_project(**personal))
+    return {"accounts": replace(accounts, required=frozenset({what}))}
+
+
 CASES = {
     "somebody whose account is suspended": Case(
         {},
@@ -150,6 +156,93 @@ CASES = {
                 a_project(
                     "lab", organization=an_organization(suspended_because="its credits are used up")
                 )
+            )
+        },
+    ),
+    "somebody who must be a member and is not": Case(
+        {},
+        Reason.MEMBERSHIP_MISSING,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "options",
+        "You need an active organization membership. Ask an owner of your organization to add you.",
+        {},
+        required(Prerequisite.MEMBERSHIP),
+    ),
+    "somebody who only looks on": Case(
+        {},
+        Reason.ROLE_WITHOUT_CREATE,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "options",
+        "Your role must include workspace creation permissions. "
+        "Ask an owner of your organization to make you a member.",
+        {},
+        {"accounts": some_accounts(person=a_person(role=OrganizationRole.VIEWER))},
+    ),
+    "an organization without a subscription": Case(
+        {},
+        Reason.SUBSCRIPTION_MISSING,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "project",
+        "Your organization needs an active subscription. Contact an owner of Organization acme.",
+        {"project": "lab"},
+        required(
+            Prerequisite.SUBSCRIPTION,
+            a_project("lab", organization=an_organization("paying", subscription="1")),
+            organization=an_organization(),
+        ),
+    ),
+    "an organization without a payment method": Case(
+        {},
+        Reason.PAYMENT_METHOD_MISSING,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "project",
+        "A payment method must be set up. Contact billing@acme.example.",
+        {},
+        required(
+            Prerequisite.PAYMENT_METHOD,
+            organization=an_organization(contact="billing@acme.example"),
+        ),
+    ),
+    "a project that nobody pays for": Case(
+        {},
+        Reason.PAYMENT_METHOD_MISSING,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "project",
+        "A payment method must be set up. No organization pays for this project: choose another, "
+        "or ask an admin.",
+        {},
+        required(Prerequisite.PAYMENT_METHOD),
+    ),
+    "a name that cannot be seen whole": Case(
+        {"name": "abc\u202etxt"},
+        Reason.WORKSPACE_NAME,
+        400,
+        Who.YOU,
+        "name",
+        "The name holds characters that cannot be seen. Choose another, or leave it empty.",
+        {"name": None},
+    ),
+    "a name that another workspace of the project has": Case(
+        {"name": "Train"},
+        Reason.NAME_TAKEN,
+        409,
+        Who.YOU,
+        "name",
+        "This name is already in use in Project personal-alice. Train-3 is still free.",
+        {"name": "Train-3"},
+        {
+            "accounts": replace(
+                some_accounts(),
+                names={
+                    ("personal-alice", "train"): ("alice", "two"),
+                    ("personal-alice", "train-2"): ("alice", "three"),
+                    ("lab", "train-3"): ("bob", ""),
+                },
             )
         },
     ),
@@ -996,6 +1089,39 @@ def test_every_reason_that_admission_gives_has_a_case() -> None:
 
 
 # --- what an empty request gets ---
+
+
+def test_a_workspace_may_keep_its_own_name() -> None:
+    accounts = replace(some_accounts(), names={("personal-alice", "train"): ("alice", "two")})
+    admitted(decide_about(profile="notebook", workspace="two", name="TRAIN", accounts=accounts))
+
+
+def test_all_that_is_missing_is_said_at_once() -> None:
+    """F11, in the order in which it says them."""
+    accounts = replace(
+        some_accounts(
+            person=a_person(role=OrganizationRole.VIEWER),
+            personal=a_project(organization=an_organization()),
+        ),
+        required=frozenset(Prerequisite),
+    )
+    assert reasons_of(decide_about(profile="notebook", accounts=accounts)) == [
+        Reason.MEMBERSHIP_MISSING,
+        Reason.ROLE_WITHOUT_CREATE,
+        Reason.SUBSCRIPTION_MISSING,
+        Reason.PAYMENT_METHOD_MISSING,
+    ]
+
+
+def test_whoever_has_all_that_is_demanded_is_admitted() -> None:
+    paying = an_organization(subscription="team", payment_method="invoice")
+    accounts = replace(
+        some_accounts(
+            person=a_person(organization="acme"), personal=a_project(organization=paying)
+        ),
+        required=frozenset(Prerequisite),
+    )
+    admitted(decide_about(profile="notebook", accounts=accounts))
 
 
 def test_absent_words_mean_the_defaults_of_design_5() -> None:
