@@ -280,12 +280,18 @@ class DecidingSpawner(KubeSpawner):
                 pod_name=self.pod_name,
             )
             self._record = record
-            answer = await store.sessions.open(
-                record,
-                admitted.demand,
-                revision=self._revision,
-                wish=records.wish_of(self.user_options),
-            )
+            try:
+                answer = await store.sessions.open(
+                    record,
+                    admitted.demand,
+                    revision=self._revision,
+                    wish=records.wish_of(self.user_options),
+                )
+            except StoreError:
+                # Ending it would wait for the same store again; if it was recorded after all, it
+                # has no Pod, and the sweep ends it.
+                self._session_id = ""
+                raise
             if isinstance(answer, Fits):
                 return
             await self.load_user_options(usage=True)

@@ -142,7 +142,8 @@ def test_a_stop_that_is_cut_at_any_await_is_finished_by_the_sweep(crash):
     assert not crash.pods()
 
 
-@pytest.mark.parametrize("when", [pytest.param("suspended", marks=pytest.mark.nightly), "resumed"])
+@pytest.mark.nightly
+@pytest.mark.parametrize("when", MOMENTS)
 def test_a_sweep_that_is_cut_at_any_await_is_finished_by_the_next(crash, when):
     for at in itertools.count(1):
         # One with a Pod that nobody answers for, one with a session and no Pod.

@@ -16,8 +16,11 @@ import pytest
 from jupyterhub.spawner import SpawnException
 
 from eugospawner.manifests import labels
-from eugospawner.policy.quota import Fits
+from eugospawner.policy.errors import StoreError
+from eugospawner.policy.quota import Exceeds, Fits
 from eugospawner.reflector import Bell
+from eugospawner.store.sessions import Outdated
+from eugospawner.store.workspaces import NameTaken
 from tests.unit.eugospawner.gate_pods import OPTIONS, OfflineSpawner, a_spawner
 from tests.unit.eugospawner.test_cluster import FakeApi
 
@@ -35,11 +38,18 @@ class FakeStore:
     def __init__(self) -> None:
         self.sessions = self.volumes = self
         self.opened: list[str] = []
+        #: What the next openings come to; then all fit.
+        self.answers: list[object] = []
         self.ended: list[tuple[str, str]] = []
         self.added: list[str] = []
 
-    async def open(self, session: Any, demand: Demand, **_more: object) -> Fits:
+    async def open(self, session: Any, demand: Demand, **_more: object) -> object:
         self.opened.append(session.id)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
         return Fits(ends_at=demand.latest_end, because=demand.because)
 
     async def end(self, session: str, *, reason: str, at: object) -> None:  # noqa: ARG002
@@ -145,6 +155,50 @@ async def test_the_session_ends_with_the_stop_that_the_hub_calls(
     kept = spawner.desk.kept
     assert len(kept.opened) == 1
     assert kept.ended == [(kept.opened[0], "start-failed")]
+
+
+async def test_a_store_that_does_not_answer_is_not_asked_a_second_time(
+    spawner_with: Callable[..., OfflineSpawner],
+) -> None:
+    """Each question may take as long as the store's patience; the hub waits for the answer."""
+    spawner = spawner_with()
+    kept = spawner.desk.kept
+    kept.answers = [StoreError("The store could not open a session: it is locked")]
+    with pytest.raises(SpawnException) as refused:
+        await spawner._start()
+    await spawner.stop()
+    assert refused.value.reason == "store-unavailable"
+    assert len(kept.opened) == 1
+    assert kept.ended == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Outdated(), NameTaken(free="x"), Exceeds(limits=())],
+    ids=lambda it: type(it).__name__,
+)
+async def test_what_the_store_does_not_reserve_is_decided_about_again(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner], answer: object
+) -> None:
+    spawner = spawner_with()
+    spawner.desk.kept.answers = [answer]
+    with pytest.raises(Created):
+        await spawner._start()
+    first, second = spawner.desk.kept.opened
+    pod = api.held["pod", "jupyter-alice"]
+    assert first != second
+    assert pod["metadata"]["labels"][labels.SESSION] == second
+
+
+async def test_a_store_that_never_reserves_what_it_says_is_left_is_a_fault(
+    spawner_with: Callable[..., OfflineSpawner],
+) -> None:
+    spawner = spawner_with()
+    spawner.desk.kept.answers = [Outdated()] * 100
+    with pytest.raises(SpawnException) as refused:
+        await spawner._start()
+    assert refused.value.reason == "store-unavailable"
+    assert len(spawner.desk.kept.opened) < 10
 
 
 async def test_a_hook_that_grants_nothing_hinders_nothing(
