@@ -6,7 +6,8 @@ B4: what reading a month's usage costs with ten million ledger rows, against one
 Ours is what every decision asks: one person's usage at once, today and this month, of all GPU
 models (`book.read_usage`). The peer reads one row of the same table by its primary key, through the
 same layers and on the same connection, in turns. Both on a ledger of ten thousand rows and one of
-`--rows`, of a thousand people and a month each: a read that looked at the ledger would grow.
+`--rows`, of a thousand people and a month each, the larger one after three years of days before: a
+read that looked at the ledger, or at all that ever was, would grow.
 
 Before the figures count, the sums of the ledger are compared with what is read. Goals: ≤ 1.5 times
 the read by key, and no more than 1.1 times as long at the large size as at the small one.
@@ -21,7 +22,7 @@ import shutil
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -46,12 +47,16 @@ from eugospawner.store.statements import InsertMany, Prepared  # noqa: E402
 from eugospawner.store.tables import LedgerRow, UsageRow, table_of  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection
 
 PEOPLE: Final = 1000
 SMALL: Final = 10_000
 BATCH: Final = 50_000
 DAYS: Final = 26
+PAST_DAYS: Final = 3 * 365
+FIRST: Final = datetime(2026, 11, 1, tzinfo=UTC)
 NOW: Final = datetime(2026, 11, 26, 12, tzinfo=UTC)
 GOAL, FLAT = 1.5, 1.1
 
@@ -91,6 +96,23 @@ def fill(connection: Connection, rows: int) -> None:
         ledger.execute(connection, [entry(n) for n in range(first, min(first + BATCH, rows))])
     for span, start in (("day", "l.day"), ("month", "substr(l.day, 1, 7)")):
         connection.execute(text(_SUMS.format(span=span, start=start)))
+    if rows > SMALL:
+        usage = InsertMany(_USAGE, [each.name for each in _USAGE.columns])
+        for person in range(0, PEOPLE, 50):
+            usage.execute(
+                connection, [sums for each in range(person, person + 50) for sums in past(each)]
+            )
+
+
+def past(person: int) -> Iterator[dict[str, Any]]:
+    """Yield the sums of the days of three years before, whose ledger is in an archive."""
+    amounts = {
+        f"{kind}_{name}": 1 for kind in ("settled", "reserved") for name in ("gpu", "cpu", "memory")
+    }
+    for days in range(PAST_DAYS):
+        day = (FIRST - timedelta(days=days + 1)).date().isoformat()
+        where = {"subject": f"user:user{person}", "span": "day", "start": day, "gpu_model": "L4"}
+        yield where | amounts
 
 
 def entry(number: int) -> dict[str, Any]:

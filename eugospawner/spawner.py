@@ -119,7 +119,12 @@ class EugoSpawner(DecidingSpawner):
         for mount in grant.mounts:
             # The record first: a volume without one would be nobody's.
             volume = storage.to_volume(mount, owner=grant.owner)
-            await store.volumes.add(grant.owner, volume, at=self.now())
+            most = grant.project.plan.volumes_bytes
+            if not await store.volumes.add(grant.owner, volume, at=self.now(), most_bytes=most):
+                # Somebody made one since it was decided: the same rules say so now.
+                await self.load_user_options(usage=True)
+                message = f"There is no room for the volume {volume.key!r}"
+                raise StoreError(message)
             claim = storage.make_volume_claim(
                 mount,
                 owner=grant.owner,

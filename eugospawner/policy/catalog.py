@@ -238,7 +238,7 @@ class Profile:
         images: Keys of images on offer; the first is the default.
         kinds: Editors on offer; the first is the default.
         idle_stop: Idle time after which the culler stops; `None`: the hub's default (D1).
-        max_session: Longest session; `None`: none.
+        max_session: Longest session; `None`: that of the catalog.
         environment: Extra variables of the workspace's process.
         startup_script: Shell text run before the workspace is Running (F49); empty: none.
     """

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Text, and_, any_, bindparam, or_, select, text
+from sqlalchemy import Text, any_, bindparam, select, text, union_all
 from sqlalchemy.dialects import postgresql
 
 from eugospawner.policy.quota import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import ColumnElement, CompoundSelect, Connection, RowMapping
 
 #: Kinds of entries.
 RESERVE: Final = "reserve"
@@ -237,20 +237,29 @@ _ROWS: Final = select(
     _COLUMN.reserved_gpu,
     _COLUMN.reserved_cpu,
     _COLUMN.reserved_memory,
-).where(
-    or_(
-        _COLUMN.span == Span.AT_ONCE.value,
-        and_(_COLUMN.span == Span.DAY.value, _COLUMN.start >= bindparam("day")),
-        and_(_COLUMN.span == Span.MONTH.value, _COLUMN.start >= bindparam("month")),
-    ),
 )
+
+
+def _of(among: ColumnElement[bool]) -> CompoundSelect[Any]:
+    """Return the read, span by span: one condition with OR would look at all that ever was."""
+    return union_all(
+        _ROWS.where(among, _COLUMN.span == Span.AT_ONCE.value),
+        _ROWS.where(
+            among, _COLUMN.span == Span.DAY.value, _COLUMN.start >= bindparam("day", type_=Text)
+        ),
+        _ROWS.where(
+            among, _COLUMN.span == Span.MONTH.value, _COLUMN.start >= bindparam("month", type_=Text)
+        ),
+    )
+
+
 #: The subjects come as one value: a list of many is spelled out anew at each read.
 _READ: Final = Prepared(
     {
-        "sqlite": _ROWS.where(
+        "sqlite": _of(
             _COLUMN.subject.in_(text("SELECT value FROM json_each(:subjects)").columns(value=Text))
         ),
-        "postgresql": _ROWS.where(
+        "postgresql": _of(
             _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
         ),
     }

@@ -8,7 +8,8 @@ refused, for two owners would share their data. Source: design §§4, 5 and 9; F
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -40,9 +41,17 @@ class Volumes:
             "read the volumes of an owner", lambda connection: read_volumes(connection, owner)
         )
 
-    async def add(self, owner: str, volume: Volume, *, at: datetime) -> None:
+    async def add(
+        self, owner: str, volume: Volume, *, at: datetime, most_bytes: int | None = None
+    ) -> bool:
         """
         Record a volume of *owner*; one that exists stays as it is, its size included.
+
+        Args:
+            most_bytes: What the owner's volumes may have together after a new one; `None`: any.
+
+        Returns:
+            Whether it is there; `False`: there is no room for it.
 
         Raises:
             StoreError: It was not recorded; or the claim belongs to another volume, or the
@@ -55,7 +64,8 @@ class Volumes:
             "size_bytes": volume.size_bytes,
             "created_at": at,
         }
-        await self._writer.write(_ADD, storable(row))
+        storable({"most_bytes": most_bytes})
+        return await self._writer.write(_ADD, _Adding(row=storable(row), most_bytes=most_bytes))
 
 
 def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
@@ -64,14 +74,49 @@ def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
     return {row["key"]: Volume(**row) for row in rows}
 
 
-def _add(connection: Connection, rows: Sequence[dict[str, object]]) -> Sequence[StoreError | None]:
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    row: dict[str, Any]
+    most_bytes: int | None
+
+
+def _add(connection: Connection, addings: Sequence[_Adding]) -> Sequence[StoreError | bool]:
+    fitting = _fitting(connection, addings)
+    kept = _insert(connection, [each.row for each in fitting]) if fitting else {}
+    return [kept.get((each.row["owner"], each.row["key"]), False) for each in addings]
+
+
+def _fitting(connection: Connection, addings: Sequence[_Adding]) -> list[_Adding]:
+    """Return those for which there is room, one after the other."""
+    limited = {each.row["owner"] for each in addings if each.most_bytes is not None}
+    held: dict[str, dict[str, int]] = {owner: {} for owner in limited}
+    if limited:
+        for owner, key, size in connection.execute(_OF_OWNERS, {"owners": list(limited)}):
+            held[owner][key] = size
+    fitting = []
+    for each in addings:
+        sizes, key = held.get(each.row["owner"], {}), each.row["key"]
+        if (
+            each.most_bytes is None
+            or key in sizes
+            or (sum(sizes.values()) + each.row["size_bytes"] <= each.most_bytes)
+        ):
+            sizes.setdefault(key, each.row["size_bytes"])
+            fitting.append(each)
+    return fitting
+
+
+def _insert(
+    connection: Connection, rows: Sequence[dict[str, Any]]
+) -> dict[tuple[str, str], StoreError | bool]:
     _INSERT.execute(connection, rows)
     claims = {"claim_names": [row["claim_name"] for row in rows]}
     kept = {tuple(row) for row in connection.execute(_OF_CLAIMS, claims)}
-    return [
-        None if (row["owner"], row["key"], row["claim_name"]) in kept else _conflict(row)
+    return {
+        (row["owner"], row["key"]): (row["owner"], row["key"], row["claim_name"]) in kept
+        or _conflict(row)
         for row in rows
-    ]
+    }
 
 
 def _conflict(row: dict[str, object]) -> StoreError:
@@ -93,4 +138,9 @@ _OF_OWNER: Final = (
     .where(_COLUMN.owner == bindparam("owner"))
     .order_by(_COLUMN.key)
 )
-_ADD: Final = Write(apply=_add, key=lambda row: (row["owner"], row["key"]), what="add a volume")
+_OF_OWNERS: Final = select(_COLUMN.owner, _COLUMN.key, _COLUMN.size_bytes).where(
+    _COLUMN.owner.in_(bindparam("owners", expanding=True))
+)
+_ADD: Final[Write[_Adding, bool]] = Write(
+    apply=_add, key=lambda each: (each.row["owner"], each.row["key"]), what="add a volume"
+)

@@ -38,6 +38,8 @@ class FakeStore:
     def __init__(self) -> None:
         self.sessions = self.volumes = self
         self.opened: list[str] = []
+        #: Whether volumes can be added.
+        self.has_room = True
         #: What the next openings come to; then all fit.
         self.answers: list[object] = []
         self.ended: list[tuple[str, str]] = []
@@ -55,8 +57,9 @@ class FakeStore:
     async def end(self, session: str, *, reason: str, at: object) -> None:  # noqa: ARG002
         self.ended.append((session, reason))
 
-    async def add(self, _owner: str, volume: Any, *, at: object) -> None:  # noqa: ARG002
+    async def add(self, _owner: str, volume: Any, **_more: object) -> bool:
         self.added.append(volume.key)
+        return self.has_room
 
 
 class FakeDesk:
@@ -199,6 +202,18 @@ async def test_a_store_that_never_reserves_what_it_says_is_left_is_a_fault(
         await spawner._start()
     assert refused.value.reason == "store-unavailable"
     assert len(spawner.desk.kept.opened) < 10
+
+
+async def test_a_volume_for_which_no_room_is_left_makes_nothing(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    spawner = spawner_with(**VOLUMES_AND_GPU)
+    spawner.desk.kept.has_room = False
+    with pytest.raises(SpawnException):
+        await spawner._start()
+    await spawner.stop()
+    assert {kind for kind, _ in api.held} <= {"persistent_volume_claim"}  # the home; no Pod
+    assert spawner.desk.kept.ended == [(spawner.desk.kept.opened[0], "start-failed")]
 
 
 async def test_a_hook_that_grants_nothing_hinders_nothing(
