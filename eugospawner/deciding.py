@@ -32,6 +32,8 @@ from eugospawner.policy.quota import Fits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jupyterhub.spawner import SpawnException
+
     from eugospawner.desk import Desk
     from eugospawner.judge import Circumstances, Verdict
     from eugospawner.policy.decisions import Refusal
@@ -297,6 +299,16 @@ class DecidingSpawner(KubeSpawner):
             await self.load_user_options(usage=True)
         message = "The store reserves less than it says is left"
         raise StoreError(message)
+
+    async def no_room(self) -> SpawnException:
+        """Return the answer to a volume that somebody made another for since it was decided."""
+        decision = (await self.judge(self.user_options)).decision
+        # The same rules say it, unless there is room again by now.
+        return (
+            refusals.denied(decision.refusals)
+            if isinstance(decision, Denied)
+            else refusals.store_down()
+        )
 
     async def _render_form(self, _spawner: object = None) -> str:
         circumstances = await self.circumstances(workspaces=True)

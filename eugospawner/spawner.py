@@ -121,10 +121,7 @@ class EugoSpawner(DecidingSpawner):
             volume = storage.to_volume(mount, owner=grant.owner)
             most = grant.project.plan.volumes_bytes
             if not await store.volumes.add(grant.owner, volume, at=self.now(), most_bytes=most):
-                # Somebody made one since it was decided: the same rules say so now.
-                await self.load_user_options(usage=True)
-                message = f"There is no room for the volume {volume.key!r}"
-                raise StoreError(message)
+                raise await self.no_room()
             claim = storage.make_volume_claim(
                 mount,
                 owner=grant.owner,
