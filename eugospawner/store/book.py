@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Text, any_, bindparam, select, text, union_all
+from sqlalchemy import Text, any_, bindparam, column, func, select, union_all
 from sqlalchemy.dialects import postgresql
 
 from eugospawner.policy.quota import (
@@ -31,7 +31,6 @@ from eugospawner.policy.quota import (
     mib,
     month_of,
     shares,
-    whole_millisecond,
 )
 from eugospawner.store.statements import InsertMany, Prepared, Put
 from eugospawner.store.tables import LedgerRow, UsageRow, table_of
@@ -189,15 +188,14 @@ class Book:
 def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: datetime) -> Usage:
     """Return the usage of *subjects* at once and in all periods that end after *since*."""
     # A day of any zone that holds `since` has a name no earlier than the day before it in UTC.
-    first = (whole_millisecond(since) - _FIRST).date().isoformat()
+    first = (since - _FIRST).date().isoformat()
     by_name = {_name(subject): subject for subject in subjects}
     among = json.dumps(list(by_name)) if connection.dialect.name == "sqlite" else list(by_name)
     values = {"subjects": among, "day": first, "month": month_of(first)}
     usage = Usage({})
-    rows: Iterable[Any] = _READ.execute(connection, values)
+    rows: Iterable[Any] = _READ.execute(connection, values).all()
     for name, span, start, gpu_model, *amounts in rows:
-        tally = usage.tally(Cell(by_name[name], _SPANS[span], start, gpu_model))
-        tally[:] = amounts
+        usage.keep(Cell(by_name[name], _SPANS[span], start, gpu_model), amounts)
     return usage
 
 
@@ -253,12 +251,13 @@ def _of(among: ColumnElement[bool]) -> CompoundSelect[Any]:
     )
 
 
+_AMONG: Final = func.json_each(bindparam("subjects", type_=Text)).table_valued(
+    column("value", Text), name="among"
+)
 #: The subjects come as one value: a list of many is spelled out anew at each read.
 _READ: Final = Prepared(
     {
-        "sqlite": _of(
-            _COLUMN.subject.in_(text("SELECT value FROM json_each(:subjects)").columns(value=Text))
-        ),
+        "sqlite": _of(_COLUMN.subject == _AMONG.c.value),
         "postgresql": _of(
             _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
         ),

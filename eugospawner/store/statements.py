@@ -92,12 +92,11 @@ class Prepared:
 
 
 def _tuple(compiled: _Compiled, values: Mapping[str, object]) -> tuple[object, ...]:
-    constants = compiled.constants
+    known = {**compiled.constants, **values} if compiled.constants else values
     return tuple(
         [
-            value if convert is None else convert(value)
+            known[name] if convert is None else convert(known[name])
             for name, convert in compiled.parameters
-            for value in (values[name] if name in values else constants[name],)
         ]
     )
 
