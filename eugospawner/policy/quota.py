@@ -202,11 +202,11 @@ class Usage:
 
     def put(self, cell: Cell, used: Used) -> None:
         """Have *cell* hold *used*; for whoever reserves one session after another."""
-        self.keep(cell, [*used.settled, *used.reserved])
+        self.keep(*cell, [*used.settled, *used.reserved])
 
-    def keep(self, cell: Cell, tally: Tally) -> None:
-        """Have *cell* hold *tally* itself, as `tally` returns it."""
-        self._by_model.setdefault(cell[:3], {})[cell.gpu_model] = tally
+    def keep(self, subject: Subject, span: Span, start: str, gpu_model: str, tally: Tally) -> None:
+        """Have the cell hold *tally* itself, as `tally` returns it."""
+        self._by_model.setdefault((subject, span, start), {})[gpu_model] = tally
 
     def tally(self, cell: Cell) -> Tally:
         """Return the amounts of *cell* to add to in place: settled, then reserved, by resource."""

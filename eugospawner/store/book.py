@@ -10,11 +10,11 @@ Times count in whole milliseconds. Source: design §§2 (promise 2) and 4; L1.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from sqlalchemy import Text, any_, bindparam, column, func, select, union_all
 from sqlalchemy.dialects import postgresql
 
@@ -190,17 +190,19 @@ def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: da
     # A day of any zone that holds `since` has a name no earlier than the day before it in UTC.
     first = (since - _FIRST).date().isoformat()
     by_name = {_name(subject): subject for subject in subjects}
-    among = json.dumps(list(by_name)) if connection.dialect.name == "sqlite" else list(by_name)
+    among: object = list(by_name)
+    if connection.dialect.name == "sqlite":
+        among = orjson.dumps(among).decode()
     values = {"subjects": among, "day": first, "month": month_of(first)}
     usage = Usage({})
     rows: Iterable[Any] = _READ.execute(connection, values).all()
     for name, span, start, gpu_model, *amounts in rows:
-        usage.keep(Cell(by_name[name], _SPANS[span], start, gpu_model), amounts)
+        usage.keep(by_name[name], _SPANS[span], start, gpu_model, amounts)
     return usage
 
 
 def _name(subject: Subject) -> str:
-    return f"{subject.kind}:{subject.key}"
+    return subject.kind + ":" + subject.key
 
 
 def _row(cell: Cell, used: Used) -> dict[str, object]:
