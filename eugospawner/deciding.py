@@ -53,6 +53,12 @@ class Attempt:
     nearest: Mapping[str, object] | None
 
 
+def _name_in(words: object) -> str | None:
+    """Return the name that JSON *words* give the workspace, if it can be one."""
+    name = words.get("name") if isinstance(words, dict) else None
+    return name if isinstance(name, str) and names.problem_of(name) is None else None
+
+
 class DecidingSpawner(KubeSpawner):
     """Asks admission about every start, whichever door it came through."""
 
@@ -209,14 +215,10 @@ class DecidingSpawner(KubeSpawner):
             workspace: Server name, where it is not this spawner's own.
             usage: Whether what is used counts.
         """
-        named = words if isinstance(words, dict) else {}
-        name = named.get("name")
-        is_name = isinstance(name, str) and names.problem_of(name) is None
+        names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
         return judge(
             words,
-            await self.circumstances(
-                volumes=bool(named.get("volumes")), usage=usage, name=name if is_name else None
-            ),
+            await self.circumstances(volumes=names_volumes, usage=usage, name=_name_in(words)),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
             actor=self._actor(handler),
@@ -311,11 +313,18 @@ class DecidingSpawner(KubeSpawner):
         )
 
     async def _render_form(self, _spawner: object = None) -> str:
-        circumstances = await self.circumstances(workspaces=True)
         attempt = self.attempt
         saved = self.orm_spawner.user_options if self.orm_spawner else None
         words = attempt.options if attempt else self.prefill or saved or {}
-        verdict = await self.judge(words)
+        # Page and verdict are of one moment, and of one trip to the store.
+        circumstances = await self.circumstances(workspaces=True, name=_name_in(words))
+        verdict = judge(
+            words,
+            circumstances,
+            owner=self.user.name,
+            workspace=self.name,
+            actor=self._actor(),
+        )
         return form.render(
             catalog=circumstances.catalog,
             accounts=circumstances.accounts,

@@ -21,7 +21,7 @@ import signal
 import sys
 import types
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ from eugospawner.store import open_store
 from hub_services.common.hub import Server
 from hub_services.reaper.cluster import Cluster
 from hub_services.reaper.service import Reaper
+from tests.integration.reaper.conftest import ClockAhead
+from tests.unit.hub_services.reaper.fakes import FakeHub
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -81,27 +83,6 @@ def die_at(order: Order, step: int, when: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@dataclass(frozen=True)
-class Clock:
-    ahead: timedelta
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead  # noqa: TID251 - a clock
-
-
-@dataclass(frozen=True)
-class Hub:
-    """Knows the servers of some users, and no others."""
-
-    users: list[str]
-
-    async def servers(self) -> tuple[Server, ...]:
-        return tuple(Server(owner=each, name="", pending=None) for each in self.users)
-
-    async def servers_of(self, owner: str) -> tuple[Server, ...]:
-        return tuple(each for each in await self.servers() if each.owner == owner)
-
-
 def configured(namespace: str, catalog: str, store: str) -> Config:
     made = Config()
     made.EugoSpawner.namespace = namespace
@@ -112,7 +93,7 @@ def configured(namespace: str, catalog: str, store: str) -> Config:
     made.EugoSpawner.delete_grace_period = 0
     made.EugoSpawner.catalog_file = catalog
     made.EugoSpawner.store_url = store
-    made.EugoSpawner.now = Clock(timedelta()).now
+    made.EugoSpawner.now = ClockAhead().now
     made.EugoSpawner.service_account = "default"
     made.EugoSpawner.guarantee_percent = 1
     made.EugoSpawner.node_selector = {EXTRA: "true"}
@@ -152,9 +133,9 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
         async with await kubernetes.new_client_from_config(kubeconfig) as client:
             reaper = Reaper(
                 cluster=Cluster(client, namespace),
-                hub=Hub(order.users),
+                hub=FakeHub([Server(owner=each, name="", pending=None) for each in order.users]),
                 open_store=store,
-                clock=Clock(PAST_GRACE),
+                clock=ClockAhead(PAST_GRACE),
             )
             swept = await until(reaper.sweep_once(), order)
         await opened.close()
