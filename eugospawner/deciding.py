@@ -23,7 +23,7 @@ from eugospawner import form, options, podspec, preflight, records, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
 from eugospawner.manifests import editors, labels
-from eugospawner.policy import names
+from eugospawner.policy import limits, names, storage
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
@@ -32,11 +32,10 @@ from eugospawner.policy.quota import Fits
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from jupyterhub.spawner import SpawnException
-
     from eugospawner.desk import Desk
     from eugospawner.judge import Circumstances, Verdict
     from eugospawner.policy.decisions import Refusal
+    from eugospawner.policy.volumes import Volume
     from eugospawner.store import NewSession
 
 
@@ -302,15 +301,34 @@ class DecidingSpawner(KubeSpawner):
         message = "The store reserves less than it says is left"
         raise StoreError(message)
 
-    async def no_room(self) -> SpawnException:
-        """Return the answer to a volume that somebody made another for since it was decided."""
-        decision = (await self.judge(self.user_options)).decision
-        # The same rules say it, unless there is room again by now.
-        return (
-            refusals.denied(decision.refusals)
-            if isinstance(decision, Denied)
-            else refusals.store_down()
-        )
+    async def record_volume(self, volume: Volume) -> None:
+        """
+        Record a volume of what was granted, if plan and quotas leave room for a new one.
+
+        Raises:
+            SpawnException: Somebody else has taken the room since it was decided.
+            StoreError: It was not recorded.
+        """
+        store = await self.desk.store()
+        for _ in range(_MOST_DECISIONS):
+            if self._admitted is None:
+                return
+            grant, now = self._admitted.grant, self.now()
+            quotas = self.desk.catalog.storage_quotas
+            if await store.volumes.add(
+                grant.owner,
+                volume,
+                payers=limits.payers_of(grant.owner, grant.project),
+                limits=storage.limits_of(grant.owner, grant.project, quotas, now),
+                at=now,
+            ):
+                return
+            # The same rules say why not, unless there is room again by now.
+            decision = (await self.judge(self.user_options)).decision
+            if isinstance(decision, Denied):
+                raise refusals.denied(decision.refusals)
+        message = "The store has less room for a volume than it says"
+        raise StoreError(message)
 
     async def _render_form(self, _spawner: object = None) -> str:
         attempt = self.attempt
@@ -334,6 +352,7 @@ class DecidingSpawner(KubeSpawner):
             refusals=attempt.refusals if attempt else (),
             nearest=attempt.nearest if attempt else None,
             standings=circumstances.standings(words),
+            storage_standings=circumstances.storage_standings(words),
             workspaces=circumstances.workspaces,
             workspace=self.name,
             now=circumstances.now,

@@ -207,7 +207,7 @@ class Desk:
             catalog=catalog,
             accounts=replace(accounts, names=brief.holders) if brief.holders else accounts,
             usage=brief.usage,
-            volumes=Volumes(by_key=brief.volumes),
+            volumes=Volumes(by_key=brief.volumes, held=brief.held),
             workspaces=brief.workspaces,
             cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
             now=now,

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.decisions import Refusal
     from eugospawner.policy.quota import Limit
-    from eugospawner.policy.standing import Standing
+    from eugospawner.policy.standing import Standing, StorageStanding
     from eugospawner.policy.volumes import Volumes
     from eugospawner.store import Workspace
 
@@ -148,6 +148,7 @@ def render(
     refusals: tuple[Refusal, ...] = (),
     nearest: Mapping[str, object] | None = None,
     standings: Iterable[Standing] = (),
+    storage_standings: Iterable[StorageStanding] = (),
     preflight: Preflight | None = None,
     preflight_url: str = "",
     base_url: str,
@@ -166,6 +167,7 @@ def render(
             form ``eugo-nearest`` of ``spawn.html`` (a form of its own, so that Enter in a field
             never presses it).
         standings: How it stands with the limits of the chosen project.
+        storage_standings: Likewise with the room for extra volumes.
         preflight: What would come of pressing Start with *options*.
         preflight_url: Where the module asks again while fields change; empty: nowhere.
         base_url: Prefix of the hub, for addresses.
@@ -203,7 +205,10 @@ def render(
             queues=with_unknown(chosen, "queue", choices.queues(catalog, plan, now, chosen)),
             may_run_as_root=project.may_run_as_root,
             plan=plan,
-            standings=tuple(_line(each, catalog.zone) for each in standings),
+            standings=(
+                *(_line(each, catalog.zone) for each in standings),
+                *(_storage_line(each) for each in storage_standings),
+            ),
             root_shell=options.get("root_shell") is True,
             advanced_open=any(by_word[word] or chosen.text(word) for word in _ADVANCED),
             effective=chosen.effective(),
@@ -260,9 +265,26 @@ def _line(standing: Standing, zone: str) -> Line:
         used=used_words(standing.used, limit),
         left=words_of(standing.left, limit),
         resets=resets,
-        share="Used up" if standing.is_spent else f"{standing.percent} % used",
-        tone="danger" if standing.is_spent else "warn" if standing.is_warned else "good",
+        **_share(standing),
     )
+
+
+def _storage_line(standing: StorageStanding) -> Line:
+    limit = standing.limit
+    return Line(
+        limit=f"Extra volumes, {_WHOSE[limit.subject.kind]}",
+        used=f"{size(standing.used)} of {size(standing.amount)}",
+        left=size(standing.left),
+        resets="whenever a volume is deleted",
+        **_share(standing),
+    )
+
+
+def _share(standing: Standing | StorageStanding) -> dict[str, str]:
+    return {
+        "share": "Used up" if standing.is_spent else f"{standing.percent} % used",
+        "tone": "danger" if standing.is_spent else "warn" if standing.is_warned else "good",
+    }
 
 
 def missing(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:

@@ -14,19 +14,19 @@ from eugospawner import options
 from eugospawner.policy import admission
 from eugospawner.policy.catalog import DEFAULT_QUEUE
 from eugospawner.policy.decisions import Denied
-from eugospawner.policy.standing import standings
+from eugospawner.policy.standing import standings, storage_standings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from eugospawner.policy.accounts import Accounts, Actor
+    from eugospawner.policy.accounts import Accounts, Actor, Project
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.decisions import Decision
     from eugospawner.policy.quota import Usage
     from eugospawner.policy.requests import WorkspaceRequest
-    from eugospawner.policy.standing import Standing
+    from eugospawner.policy.standing import Standing, StorageStanding
     from eugospawner.policy.volumes import Volumes
     from eugospawner.store import Workspace
 
@@ -65,17 +65,30 @@ class Circumstances:
 
     def standings(self, words: Mapping[str, object]) -> tuple[Standing, ...]:
         """Return how it stands with the limits of the project and queue that *words* name."""
-        key, queue = words.get("project"), words.get("queue")
-        project = self.accounts.find(key if isinstance(key, str) else None)
+        queue = words.get("queue")
         known = self.catalog.queues.get(queue if isinstance(queue, str) else DEFAULT_QUEUE)
         return standings(
             self.accounts,
-            project or self.accounts.personal,
+            self._project(words),
             known or self.catalog.queues[DEFAULT_QUEUE],
             self.catalog,
             self.usage,
             self.now,
         )
+
+    def storage_standings(self, words: Mapping[str, object]) -> tuple[StorageStanding, ...]:
+        """Return how it stands with the room for volumes in the project that *words* name."""
+        return storage_standings(
+            self.accounts.person.name,
+            self._project(words),
+            self.catalog,
+            self.volumes.held,
+            self.now,
+        )
+
+    def _project(self, words: Mapping[str, object]) -> Project:
+        key = words.get("project")
+        return self.accounts.find(key if isinstance(key, str) else None) or self.accounts.personal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

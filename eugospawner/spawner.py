@@ -112,16 +112,13 @@ class EugoSpawner(DecidingSpawner):
         """Make sure that everything the Pod refers to exists."""
         if self._admitted is None:
             return
-        grant, store = self._admitted.grant, await self.desk.store()
+        grant = self._admitted.grant
         home = self.api.api_client.sanitize_for_serialization(self.get_pvc_manifest())
         await cluster.ensure_volume_claim(self.api, self.namespace, home, known=self._pvc_exists)
         self._pvc_exists = True
         for mount in grant.mounts:
             # The record first: a volume without one would be nobody's.
-            volume = storage.to_volume(mount, owner=grant.owner)
-            most = grant.project.plan.volumes_bytes
-            if not await store.volumes.add(grant.owner, volume, at=self.now(), most_bytes=most):
-                raise await self.no_room()
+            await self.record_volume(storage.to_volume(mount, owner=grant.owner))
             claim = storage.make_volume_claim(
                 mount,
                 owner=grant.owner,

@@ -76,7 +76,7 @@ _RULES: Final = (
     request_rules.compute,
     entitlement_rules.within_plan,
     request_rules.storage,
-    entitlement_rules.volumes_within_plan,
+    entitlement_rules.volumes_within_limits,
     entitlement_rules.left,
     request_rules.presence,
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from eugospawner.policy.limits import Quota
+    from eugospawner.policy.storage import StorageQuota
 
 #: SM percent of a whole GPU.
 WHOLE_PERCENT: Final = 100
@@ -331,6 +332,7 @@ class Catalog:
     Attributes:
         unavailable_kinds: Why this deployment does not have an editor, by kind.
         quotas: Amounts per day and month, in the file's order.
+        storage_quotas: Sizes of extra volumes, likewise.
         max_session: Longest session of a profile that names none: every session has an end.
         zone: IANA zone in which days and months of accounting begin.
     """
@@ -345,6 +347,7 @@ class Catalog:
     storage: Storage
     unavailable_kinds: Mapping[Kind, str]
     quotas: tuple[Quota, ...]
+    storage_quotas: tuple[StorageQuota, ...]
     max_session: timedelta
     zone: str
 

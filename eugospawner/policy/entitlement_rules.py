@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from eugospawner.policy import names, permissions, units
+from eugospawner.policy import names, permissions, storage, units
 from eugospawner.policy.accounts import OrganizationRole, Prerequisite
 from eugospawner.policy.catalog import WHOLE_PERCENT, Strategy
 from eugospawner.policy.decisions import Refusal, shown
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from eugospawner.policy.accounts import Organization
     from eugospawner.policy.case import Case
     from eugospawner.policy.catalog import GpuModel
-    from eugospawner.policy.quota import Exceeded, Limit
+    from eugospawner.policy.quota import Exceeded, Limit, Subject
+    from eugospawner.policy.storage import StorageLimit
 
 _ASK_FOR_PLAN: Final = "Ask a project manager to bind a plan that includes"
 
@@ -342,7 +343,7 @@ def within_plan(case: Case) -> Iterator[Refusal]:
             yield Refusal(
                 reason=Reason.MORE_THAN_PLAN,
                 word=_WORDS[limit.resource],
-                sentence=f"You asked for {words_of(asked, limit, up=True)}; {_whose(limit, case)} "
+                sentence=f"You asked for {words_of(asked, limit, up=True)}; {_whose(limit.subject, case)} "
                 f"may have {words_of(limit.amount, limit)} at once. Ask for less, or "
                 f"{_MORE_OF[limit.subject.kind is SubjectKind.QUEUE]}.",
                 change=_less(case, limit.resource),
@@ -356,31 +357,55 @@ _MORE_OF: Final = {
 }
 
 
-def volumes_within_plan(case: Case) -> Iterator[Refusal]:
-    """Refuse new volumes for which the plan has no room."""
-    most = case.plan.volumes_bytes
+def volumes_within_limits(case: Case) -> Iterator[Refusal]:
+    """Refuse new volumes for which plan or quotas have no room."""
     new = [each for each in case.request.volumes if each.claim not in case.volumes.by_key]
-    if most is None or not new:
-        return
-    held = sum(volume.size_bytes for volume in case.volumes.by_key.values())
-    each_bytes = case.catalog.storage.volume_bytes
+    limits = storage.limits_of(
+        case.request.owner, case.project, case.catalog.storage_quotas, case.now
+    )
+    held, each_bytes = case.volumes.held, case.catalog.storage.volume_bytes
     asked = len(new) * each_bytes
-    if held + asked > most:
-        sizes = [units.format_memory(size) for size in (asked, held, most)]
-        whose = (
-            f"the plan {case.plan.display_name}" if case.plan.key else "a project without a plan"
-        )
-        too_many = new[max(most - held, 0) // each_bytes :]
-        yield Refusal(
-            reason=Reason.VOLUMES_MORE_THAN_PLAN,
-            word="volumes",
-            sentence=f"New volumes would take {sizes[0]}, and the volumes that there are have "
-            f"{sizes[1]} of the {sizes[2]} that {whose} allows. Mount a volume that exists, or ask "
-            "a project manager to bind a plan with more.",
-            change={
-                "volumes": tuple(each for each in case.request.volumes if each not in too_many)
-            },
-        )
+    exceeded = storage.exceeded(limits, held, asked) if new else ()
+    if not exceeded:
+        return
+    too_many = new[(storage.room(limits, held) or 0) // each_bytes :]
+    kept = tuple(each for each in case.request.volumes if each not in too_many)
+    for limit in exceeded:
+        sizes = [
+            units.format_memory(size)
+            for size in (asked, held.get(limit.subject, 0), limit.size_bytes)
+        ]
+        yield (_over_quota if limit.quota else _over_plan)(case, limit, sizes, {"volumes": kept})
+
+
+def _over_plan(
+    case: Case, _limit: StorageLimit, sizes: list[str], change: dict[str, object]
+) -> Refusal:
+    asked, held, most = sizes
+    plan = case.plan
+    whose = f"the plan {plan.display_name}" if plan.key else "a project without a plan"
+    return Refusal(
+        reason=Reason.VOLUMES_MORE_THAN_PLAN,
+        word="volumes",
+        sentence=f"New volumes would take {asked}, and the volumes that there are have {held} of "
+        f"the {most} that {whose} allows. Mount a volume that exists, or ask a project manager to "
+        "bind a plan with more.",
+        change=change,
+    )
+
+
+def _over_quota(
+    case: Case, limit: StorageLimit, sizes: list[str], change: dict[str, object]
+) -> Refusal:
+    asked, held, most = sizes
+    return Refusal(
+        reason=Reason.STORAGE_EXHAUSTED,
+        word="volumes",
+        sentence=f"New volumes would take {asked}, and the volumes of "
+        f"{_whose(limit.subject, case)} have {held} of {most} (quota {limit.quota}). Mount a volume "
+        "that exists, delete one, or ask an admin for more.",
+        change=change,
+    )
 
 
 # How much is left
@@ -409,7 +434,7 @@ def _in_use(case: Case, exceeded: Exceeded) -> Refusal:
     return Refusal(
         reason=Reason.IN_USE,
         word=_WORDS[limit.resource],
-        sentence=f"{_begin(_whose(limit, case))} has {used_words(exceeded.used, limit)} in use or "
+        sentence=f"{_begin(_whose(limit.subject, case))} has {used_words(exceeded.used, limit)} in use or "
         f"reserved, and you asked for {words_of(exceeded.asked, limit, up=True)} more. {remedy}.",
         change=_less(case, limit.resource),
     )
@@ -422,7 +447,7 @@ def _exhausted(case: Case, exceeded: Exceeded) -> Refusal:
     return Refusal(
         reason=Reason.QUOTA_EXHAUSTED,
         word="gpu_model" if limit.resource is Resource.GPU else _WORDS[limit.resource],
-        sentence=f"{_begin(_whose(limit, case))} has used or reserved "
+        sentence=f"{_begin(_whose(limit.subject, case))} has used or reserved "
         f"{used_words(exceeded.used, limit)} per {limit.span} (quota {limit.key}){rest}. "
         f"The quota resets {resets}; an admin can grant more before.",
         change=other_model(case) if limit.resource is Resource.GPU else {},
@@ -506,9 +531,9 @@ def _begin(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}" if words.startswith("the ") else words
 
 
-def _whose(limit: Limit, case: Case) -> str:
+def _whose(subject: Subject, case: Case) -> str:
     project = case.project
-    match limit.subject.kind:
+    match subject.kind:
         case SubjectKind.PROJECT:
             shared = project.group is not None
             return f"the project {project.display_name}" if shared else "the personal project"
@@ -517,8 +542,8 @@ def _whose(limit: Limit, case: Case) -> str:
         case SubjectKind.QUEUE:
             return f"the queue {case.queue.display_name}"
         case SubjectKind.GROUP:
-            named = project.group.display_name if project.group else limit.subject.key
+            named = project.group.display_name if project.group else subject.key
             return f"the group {named}"
         case SubjectKind.ORGANIZATION:
             named = project.organization.display_name if project.organization else ""
-            return named or limit.subject.key
+            return named or subject.key

@@ -45,7 +45,12 @@ UNIT: Final = {Resource.GPU: 100, Resource.CPU: 1000, Resource.MEMORY: 1024}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Override:
-    """Another amount for a quota until *expires_at*, aware UTC; an admin gave it for a reason."""
+    """
+    Another amount for a quota until *expires_at*, aware UTC; an admin gave it for a reason.
+
+    Attributes:
+        amount: In the quota's own unit.
+    """
 
     amount: int
     expires_at: datetime
@@ -78,18 +83,20 @@ class Quota:
         return self.amount
 
 
-def subjects_of(owner: str, project: Project, queue: Queue) -> tuple[Subject, ...]:
-    """Return all on whose account a session runs."""
-    subjects = [
-        Subject(SubjectKind.USER, owner),
-        Subject(SubjectKind.PROJECT, project.key),
-        Subject(SubjectKind.QUEUE, queue.key),
-    ]
+def payers_of(owner: str, project: Project) -> tuple[Subject, ...]:
+    """Return all for whom counts what *owner* has in *project*: the two first."""
+    payers = [Subject(SubjectKind.USER, owner), Subject(SubjectKind.PROJECT, project.key)]
     if project.group is not None:
-        subjects.append(Subject(SubjectKind.GROUP, project.group.key))
+        payers.append(Subject(SubjectKind.GROUP, project.group.key))
     if project.organization is not None:
-        subjects.append(Subject(SubjectKind.ORGANIZATION, project.organization.key))
-    return tuple(subjects)
+        payers.append(Subject(SubjectKind.ORGANIZATION, project.organization.key))
+    return tuple(payers)
+
+
+def subjects_of(owner: str, project: Project, queue: Queue) -> tuple[Subject, ...]:
+    """Return all on whose account a session runs: owner, project and queue first."""
+    payers = payers_of(owner, project)
+    return (*payers[:2], Subject(SubjectKind.QUEUE, queue.key), *payers[2:])
 
 
 def subjects_at_stake(accounts: Accounts) -> frozenset[Subject]:

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
     TOO_MANY_VOLUMES = "too-many-volumes"
     VOLUMES_MORE_THAN_PLAN = "volumes-more-than-plan"
+    STORAGE_EXHAUSTED = "storage-exhausted"
     IN_USE = "in-use"
     QUOTA_EXHAUSTED = "quota-exhausted"
     GPU_MODEL_ABSENT = "gpu-model-absent"
@@ -251,6 +252,9 @@ RULES: Final[Mapping[Reason, Rule]] = {
         status=409,
         who=Who.PROJECT_MANAGER,
         meaning="The plan has no room for the new volumes.",
+    ),
+    Reason.STORAGE_EXHAUSTED: Rule(
+        status=409, who=Who.ADMIN, meaning="A quota has no room for the new volumes."
     ),
     Reason.IN_USE: Rule(
         status=409,

@@ -11,21 +11,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eugospawner.policy import storage
 from eugospawner.policy.limits import limits_of
 from eugospawner.policy.quota import WARN_PERCENT, Span, period_at
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from eugospawner.policy.accounts import Accounts, Project
     from eugospawner.policy.catalog import Catalog, Queue
-    from eugospawner.policy.quota import Limit, Period, Usage
+    from eugospawner.policy.quota import Limit, Period, Subject, Usage
+    from eugospawner.policy.storage import StorageLimit
 
 _WHOLE = 100
 
 
+class _Share:
+    """How much of an amount is used."""
+
+    __slots__ = ()
+
+    used: int
+
+    @property
+    def amount(self) -> int:
+        """All there is, in the unit of *used*."""
+        raise NotImplementedError
+
+    @property
+    def left(self) -> int:
+        """What is left; never negative."""
+        return max(self.amount - self.used, 0)
+
+    @property
+    def percent(self) -> int:
+        """What is used, in percent, rounded down; all of nothing is 100."""
+        return _WHOLE * self.used // self.amount if self.amount else _WHOLE
+
+    @property
+    def is_warned(self) -> bool:
+        """Whether people are warned (F101)."""
+        return self.percent >= WARN_PERCENT
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.used >= self.amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(_Share):
     """
     How it stands with one limit.
 
@@ -43,24 +79,22 @@ class Standing:
     spent_at: datetime | None
 
     @property
-    def left(self) -> int:
-        """What is left; never negative."""
-        return max(self.limit.amount - self.used, 0)
+    def amount(self) -> int:
+        """All there is, in the unit of the limit."""
+        return self.limit.amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageStanding(_Share):
+    """How it stands with the room for extra volumes; *used* is what those that exist have."""
+
+    limit: StorageLimit
+    used: int
 
     @property
-    def percent(self) -> int:
-        """What is used, in percent, rounded down; all of nothing is 100."""
-        return _WHOLE * self.used // self.limit.amount if self.limit.amount else _WHOLE
-
-    @property
-    def is_warned(self) -> bool:
-        """Whether people are warned (F101)."""
-        return self.percent >= WARN_PERCENT
-
-    @property
-    def is_spent(self) -> bool:
-        """Whether nothing is left."""
-        return self.used >= self.limit.amount
+    def amount(self) -> int:
+        """All there is, in bytes."""
+        return self.limit.size_bytes
 
 
 def standings(
@@ -75,6 +109,16 @@ def standings(
     return tuple(
         _standing(limit, usage, catalog.zone, now)
         for limit in limits_of(accounts, project, queue, catalog.quotas, now)
+    )
+
+
+def storage_standings(
+    owner: str, project: Project, catalog: Catalog, held: Mapping[Subject, int], now: datetime
+) -> tuple[StorageStanding, ...]:
+    """Return how it stands with the room that *owner* has for extra volumes in *project*."""
+    return tuple(
+        StorageStanding(limit=limit, used=held.get(limit.subject, 0))
+        for limit in storage.limits_of(owner, project, catalog.storage_quotas, now)
     )
 
 

@@ -9,11 +9,13 @@ normalised, unique, outside system folders and the home. Source: design §§5 an
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from eugospawner.policy.quota import Subject
 
 #: A DNS label of at most 40 characters: short enough for any name made from it.
 _KEY: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -44,9 +46,16 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volumes:
-    """The extra volumes that one owner may mount, by key."""
+    """
+    The extra volumes that one owner may mount, and what all of them come to.
+
+    Attributes:
+        by_key: Each by the owner's name for it.
+        held: Bytes that the volumes of whoever pays for them have; an absent one has none.
+    """
 
     by_key: Mapping[str, Volume]
+    held: Mapping[Subject, int] = field(default_factory=dict)
 
 
 def is_key(key: str) -> bool:

@@ -190,7 +190,9 @@ def _values(file: _File) -> Settings:
     known = {key: plans.plan(key, each, file) for key, each in file.plans.items()}
     return Settings(
         catalog=catalog.values(
-            file, quotas=tuple(plans.quota(key, each) for key, each in file.quotas.items())
+            file,
+            quotas=tuple(plans.quotas(file.quotas)),
+            storage_quotas=tuple(plans.storage_quotas(file.quotas)),
         ),
         directory=accounts.values(
             file,

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from eugospawner.policy.limits import Quota
+    from eugospawner.policy.storage import StorageQuota
     from eugospawner.settings.yamlfile import Problem
 
 
@@ -293,7 +294,9 @@ def unknown(key: str, known: Iterable[str]) -> str:
     return f"there is no {key!r}; known are: {', '.join(known)}"
 
 
-def values(file: Sections, *, quotas: tuple[Quota, ...]) -> Catalog:
+def values(
+    file: Sections, *, quotas: tuple[Quota, ...], storage_quotas: tuple[StorageQuota, ...]
+) -> Catalog:
     """Return the catalog that *file* declares."""
     limits, storage = file.defaults.limits, file.defaults.storage
     return Catalog(
@@ -318,6 +321,7 @@ def values(file: Sections, *, quotas: tuple[Quota, ...]) -> Catalog:
         ),
         unavailable_kinds={},
         quotas=quotas,
+        storage_quotas=storage_quotas,
         max_session=file.defaults.max_session,
         zone=file.defaults.zone,
     )

@@ -187,6 +187,10 @@ Cpu = Annotated[int, BeforeValidator(lambda value: units.parse_cpu(_quantity(val
 Bytes = Annotated[
     int, BeforeValidator(lambda value: units.parse_memory(_quantity(value))), Field(gt=0)
 ]
+#: A quota, unlike a limit of Kubernetes, may be nothing at all.
+Room = Annotated[
+    int, BeforeValidator(lambda value: units.parse_memory(_quantity(value))), Field(ge=0)
+]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Variable = Annotated[str, StringConstraints(pattern=_VARIABLE), AfterValidator(_variable)]
 

@@ -18,6 +18,7 @@ from eugospawner.policy.errors import PolicyError
 from eugospawner.policy.limits import UNIT_HOUR, Override, Quota
 from eugospawner.policy.plans import Plan
 from eugospawner.policy.quota import Resource, Span, Subject, SubjectKind
+from eugospawner.policy.storage import StorageQuota
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime
 from eugospawner.settings.catalog import AtOnceEntry, at_once, unknown
 from eugospawner.settings.fields import (
@@ -29,6 +30,7 @@ from eugospawner.settings.fields import (
     Key,
     ModelKey,
     Name,
+    Room,
     Strict,
     Words,
     Zone,
@@ -84,15 +86,16 @@ class PlanEntry(AllowedEntry):
 
 
 class OverrideEntry(Strict):
-    """Other hours for a quota, for a time; ends by itself (F101)."""
+    """Other hours or another size for a quota, for a time; ends by itself (F101)."""
 
-    hours: Hours
+    hours: Hours | None = None
+    storage: Room | None = None
     until: Instant
     reason: Words
 
 
 class QuotaEntry(Strict):
-    """An amount per day or month, of one resource, for one kind of subject."""
+    """An amount per day or month, or a size, of one resource, for one kind of subject."""
 
     user: Name | None = None
     project: Name | None = None
@@ -102,17 +105,33 @@ class QuotaEntry(Strict):
     gpu_hours: Hours | None = None
     cpu_hours: Hours | None = None
     memory_gib_hours: Hours | None = None
-    per: Literal["day", "month"]
+    storage: Room | None = None
+    per: Literal["day", "month"] | None = None
     override: OverrideEntry | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> QuotaEntry:
         _only_one(self, ("user", "project", "group", "organization"), "whom it is for")
-        _only_one(self, tuple(_RESOURCES), "what it counts")
-        if self.gpu_model is not None and self.gpu_hours is None:
-            message = "gpu_model belongs to gpu_hours"
+        _only_one(self, (*_RESOURCES, "storage"), "what it counts")
+        message = self._misfit()
+        if message is not None:
             raise ValueError(message)
         return self
+
+    def _misfit(self) -> str | None:
+        """Return what does not go together, if anything does not."""
+        if self.gpu_model is not None and self.gpu_hours is None:
+            return "gpu_model belongs to gpu_hours"
+        if self.storage is None and self.per is None:
+            return "per is missing: write day or month"
+        if self.storage is not None and self.per is not None:
+            return "storage is held, not used up: remove per"
+        override, named = self.override, "hours" if self.storage is None else "storage"
+        if override is not None:
+            given = {name for name in ("hours", "storage") if getattr(override, name) is not None}
+            if given != {named}:
+                return f"the override of this quota is one of {named}: write {named} in it"
+        return None
 
 
 _RESOURCES: Final[Mapping[str, Resource]] = {
@@ -261,26 +280,46 @@ def _allowed(entry: AllowedEntry, file: Sections) -> dict[str, Any]:
     }
 
 
-def quota(key: str, entry: QuotaEntry) -> Quota:
-    """Return the quota that *entry* declares."""
+def quotas(entries: Mapping[str, QuotaEntry]) -> Iterator[Quota]:
+    """Yield the amounts per day and month that *entries* declare."""
+    for key, entry in entries.items():
+        for name, resource in _RESOURCES.items():
+            hours = getattr(entry, name)
+            if hours is not None and entry.per is not None:
+                unit = UNIT_HOUR[resource]
+                override = entry.override
+                yield Quota(
+                    key=key,
+                    subject=_subject(entry),
+                    resource=resource,
+                    span=Span(entry.per),
+                    gpu_model=entry.gpu_model,
+                    amount=int(hours * unit),
+                    override=None
+                    if override is None or override.hours is None
+                    else _override(override, int(override.hours * unit)),
+                )
+
+
+def storage_quotas(entries: Mapping[str, QuotaEntry]) -> Iterator[StorageQuota]:
+    """Yield the sizes that *entries* declare."""
+    for key, entry in entries.items():
+        if entry.storage is not None:
+            override = entry.override
+            yield StorageQuota(
+                key=key,
+                subject=_subject(entry),
+                size_bytes=entry.storage,
+                override=None
+                if override is None or override.storage is None
+                else _override(override, override.storage),
+            )
+
+
+def _subject(entry: QuotaEntry) -> Subject:
     kind = next(kind for kind in SubjectKind if getattr(entry, kind.value, None) is not None)
-    name, resource = next(
-        (name, each) for name, each in _RESOURCES.items() if getattr(entry, name) is not None
-    )
-    return Quota(
-        key=key,
-        subject=Subject(kind, getattr(entry, kind.value)),
-        resource=resource,
-        span=Span(entry.per),
-        gpu_model=entry.gpu_model,
-        amount=int(getattr(entry, name) * UNIT_HOUR[resource]),
-        override=None if entry.override is None else _override(entry.override, resource),
-    )
+    return Subject(kind, getattr(entry, kind.value))
 
 
-def _override(entry: OverrideEntry, resource: Resource) -> Override:
-    return Override(
-        amount=int(entry.hours * UNIT_HOUR[resource]),
-        expires_at=entry.until,
-        reason=entry.reason,
-    )
+def _override(entry: OverrideEntry, amount: int) -> Override:
+    return Override(amount=amount, expires_at=entry.until, reason=entry.reason)

@@ -20,7 +20,7 @@ from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.database import is_outage
 from eugospawner.store.sessions import Sessions
-from eugospawner.store.volumes import Volumes, read_volumes
+from eugospawner.store.volumes import Volumes, read_held, read_volumes
 from eugospawner.store.workspaces import Workspaces, read_holders, read_workspaces
 from eugospawner.store.writer import Writer
 
@@ -52,11 +52,13 @@ class Brief:
             project and key of the name.
         workspaces: The owner's; empty if they were not asked for.
         volumes: The owner's, by key; empty if they were not asked for.
+        held: Bytes that the volumes of each subject have; likewise.
     """
 
     changes: tuple[Change, ...]
     usage: Usage
     volumes: Mapping[str, Volume]
+    held: Mapping[Subject, int] = field(default_factory=dict)
     holders: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     workspaces: tuple[Workspace, ...] = ()
 
@@ -101,7 +103,7 @@ class Store:
 
         Args:
             revision: Changes after this one are wanted.
-            subjects: Whose usage is wanted.
+            subjects: Whose usage is wanted, and with *volumes_of* what their volumes have.
             since: Usage of periods that end after this; needed with *subjects*.
             volumes_of: Owner whose volumes are wanted; `None`: nobody's.
             workspaces_of: Owner whose workspaces are wanted; `None`: nobody's.
@@ -110,14 +112,14 @@ class Store:
         Raises:
             StoreError: The database does not answer.
         """
+        whom = tuple(subjects)
 
         def look(connection: Connection) -> Brief:
             return Brief(
                 changes=read_changes(connection, revision),
-                usage=NOTHING_USED
-                if since is None
-                else read_usage(connection, subjects, since=since),
+                usage=NOTHING_USED if since is None else read_usage(connection, whom, since=since),
                 volumes={} if volumes_of is None else read_volumes(connection, volumes_of),
+                held={} if volumes_of is None else read_held(connection, whom),
                 workspaces=()
                 if workspaces_of is None
                 else read_workspaces(connection, workspaces_of),

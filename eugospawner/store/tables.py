@@ -63,6 +63,9 @@ class VolumeRow(Base):
     __tablename__ = "volumes"
     __table_args__ = (
         CheckConstraint("size_bytes > 0", name="size_bytes"),
+        Index("ix_volumes_project", "project"),
+        Index("ix_volumes_group_key", "group_key"),
+        Index("ix_volumes_organization", "organization"),
         {"comment": "Extra volumes of owners, beside the home that every owner has."},
     )
 
@@ -75,6 +78,11 @@ class VolumeRow(Base):
     )
     size_bytes: Mapped[int] = mapped_column(comment="Size asked for, in bytes.")
     created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    project: Mapped[str | None] = mapped_column(
+        comment="Project it was made in. Absent: made before quotas of storage; its owner's alone."
+    )
+    group_key: Mapped[str | None] = mapped_column(comment="Group that owned the project.")
+    organization: Mapped[str | None] = mapped_column(comment="Organization that paid.")
 
 
 class WorkspaceRow(Base):

@@ -1,9 +1,10 @@
 """
-Volumes: the extra volumes of owners, by the owner's key.
+Volumes: the extra volumes of owners, by the owner's key, and how much room they take.
 
 The store is where a volume's key becomes the name of a PersistentVolumeClaim, so that a request
 can never name a claim itself. A claim belongs to one volume only; offering it to a second is
-refused, for two owners would share their data. Source: design §§4, 5 and 9; F44.
+refused, for two owners would share their data. Whether there is room for a new one is decided by
+the transaction that adds it, one after the other (promise 2). Source: design §§4, 5 and 9; F44.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from eugospawner.policy.errors import StoreError
+from eugospawner.policy.quota import Subject, SubjectKind
+from eugospawner.policy.storage import exceeded
 from eugospawner.policy.volumes import Volume
 from eugospawner.store.statements import InsertNew
 from eugospawner.store.tables import VolumeRow, table_of
@@ -21,9 +24,10 @@ from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from eugospawner.policy.storage import StorageLimit
     from eugospawner.store.database import Database
     from eugospawner.store.writer import Writer
 
@@ -42,13 +46,21 @@ class Volumes:
         )
 
     async def add(
-        self, owner: str, volume: Volume, *, at: datetime, most_bytes: int | None = None
+        self,
+        owner: str,
+        volume: Volume,
+        *,
+        payers: Sequence[Subject],
+        limits: Sequence[StorageLimit] = (),
+        at: datetime,
     ) -> bool:
         """
         Record a volume of *owner*; one that exists stays as it is, its size included.
 
         Args:
-            most_bytes: What the owner's volumes may have together after a new one; `None`: any.
+            payers: For whom it counts: its owner and project, and the group and the organization
+                behind the project, as `policy.limits.payers_of` returns them.
+            limits: What leaves room for a new one.
 
         Returns:
             Whether it is there; `False`: there is no room for it.
@@ -63,9 +75,10 @@ class Volumes:
             "claim_name": volume.claim_name,
             "size_bytes": volume.size_bytes,
             "created_at": at,
+            **dict.fromkeys(_PAYERS.values()),
+            **{_PAYERS[each.kind]: each.key for each in payers},
         }
-        storable({"most_bytes": most_bytes})
-        return await self._writer.write(_ADD, _Adding(row=storable(row), most_bytes=most_bytes))
+        return await self._writer.write(_ADD, _Adding(row=storable(row), limits=tuple(limits)))
 
 
 def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
@@ -74,35 +87,60 @@ def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
     return {row["key"]: Volume(**row) for row in rows}
 
 
+def read_held(connection: Connection, subjects: Iterable[Subject]) -> dict[Subject, int]:
+    """Return how many bytes the volumes of each of *subjects* have; without those that have none."""
+    held = {}
+    by_kind: dict[SubjectKind, list[str]] = {}
+    for subject in subjects:
+        if subject.kind in _PAYERS:
+            by_kind.setdefault(subject.kind, []).append(subject.key)
+    for kind, keys in by_kind.items():
+        for key, size in connection.execute(_HELD[kind], {"keys": keys}):
+            held[Subject(kind, key)] = int(size)
+    return held
+
+
 @dataclass(frozen=True, slots=True)
 class _Adding:
     row: dict[str, Any]
-    most_bytes: int | None
+    limits: tuple[StorageLimit, ...]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Owner and key."""
+        return self.row["owner"], self.row["key"]
+
+    @property
+    def payers(self) -> list[Subject]:
+        """For whom it counts."""
+        return [
+            Subject(kind, self.row[column])
+            for kind, column in _PAYERS.items()
+            if self.row[column] is not None
+        ]
 
 
 def _add(connection: Connection, addings: Sequence[_Adding]) -> Sequence[StoreError | bool]:
     fitting = _fitting(connection, addings)
     kept = _insert(connection, [each.row for each in fitting]) if fitting else {}
-    return [kept.get((each.row["owner"], each.row["key"]), False) for each in addings]
+    return [kept.get(each.place, False) for each in addings]
 
 
 def _fitting(connection: Connection, addings: Sequence[_Adding]) -> list[_Adding]:
     """Return those for which there is room, one after the other."""
-    limited = {each.row["owner"] for each in addings if each.most_bytes is not None}
-    held: dict[str, dict[str, int]] = {owner: {} for owner in limited}
-    if limited:
-        for owner, key, size in connection.execute(_OF_OWNERS, {"owners": list(limited)}):
-            held[owner][key] = size
+    owners = {"owners": list({each.row["owner"] for each in addings})}
+    there = {tuple(row) for row in connection.execute(_PLACES, owners)}
+    held = read_held(connection, {limit.subject for each in addings for limit in each.limits})
     fitting = []
     for each in addings:
-        sizes, key = held.get(each.row["owner"], {}), each.row["key"]
-        if (
-            each.most_bytes is None
-            or key in sizes
-            or (sum(sizes.values()) + each.row["size_bytes"] <= each.most_bytes)
-        ):
-            sizes.setdefault(key, each.row["size_bytes"])
-            fitting.append(each)
+        if each.place not in there:
+            size = each.row["size_bytes"]
+            if exceeded(each.limits, held, size):
+                continue
+            there.add(each.place)
+            for payer in each.payers:
+                held[payer] = held.get(payer, 0) + size
+        fitting.append(each)
     return fitting
 
 
@@ -138,9 +176,22 @@ _OF_OWNER: Final = (
     .where(_COLUMN.owner == bindparam("owner"))
     .order_by(_COLUMN.key)
 )
-_OF_OWNERS: Final = select(_COLUMN.owner, _COLUMN.key, _COLUMN.size_bytes).where(
+_PLACES: Final = select(_COLUMN.owner, _COLUMN.key).where(
     _COLUMN.owner.in_(bindparam("owners", expanding=True))
 )
+#: For whom a volume counts, and where that stands.
+_PAYERS: Final = {
+    SubjectKind.USER: "owner",
+    SubjectKind.PROJECT: "project",
+    SubjectKind.GROUP: "group_key",
+    SubjectKind.ORGANIZATION: "organization",
+}
+_HELD: Final = {
+    kind: select(_COLUMN[name], func.sum(_COLUMN.size_bytes))
+    .where(_COLUMN[name].in_(bindparam("keys", expanding=True)))
+    .group_by(_COLUMN[name])
+    for kind, name in _PAYERS.items()
+}
 _ADD: Final[Write[_Adding, bool]] = Write(
-    apply=_add, key=lambda each: (each.row["owner"], each.row["key"]), what="add a volume"
+    apply=_add, key=lambda each: each.place, what="add a volume"
 )

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import EugoError
+from eugospawner.policy.quota import Subject, SubjectKind
 from hub_services.reaper import rules
 
 if TYPE_CHECKING:
@@ -210,7 +211,9 @@ class Reaper:
         return True
 
     async def _record(self, store: Store, record: rules.Record) -> bool:
-        await store.volumes.add(record.owner, record.volume, at=self._clock.now())
+        # In which project it was made is forgotten, so no project pays for it.
+        payers = [Subject(SubjectKind.USER, record.owner)]
+        await store.volumes.add(record.owner, record.volume, payers=payers, at=self._clock.now())
         _log.warning(
             "Recorded the volume %s of %s again: %s existed and the store did not know it",
             record.volume.key, record.owner, record.volume.claim_name,

@@ -250,6 +250,7 @@ def a_catalog(**changes: Any) -> Catalog:
             storage=Storage(home_path="/home/user", home_bytes=10 * GIB, volume_bytes=5 * GIB),
             unavailable_kinds={},
             quotas=(),
+            storage_quotas=(),
             max_session=timedelta(hours=24),
             zone="Europe/Berlin",
         ),

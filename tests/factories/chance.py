@@ -34,6 +34,7 @@ from eugospawner.policy.quota import (
     Used,
 )
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
+from eugospawner.policy.storage import StorageQuota
 from eugospawner.policy.volumes import Volumes
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime, Window
 from tests.factories.accounts import (
@@ -246,6 +247,9 @@ def a_random_world(random: Random, *, narrow: float = 0.3) -> World:
         quotas=tuple(
             _a_quota(random, number, now) for number in range(random.choice([0, 0, 1, 3]))
         ),
+        storage_quotas=tuple(
+            _a_storage_quota(random, number, now) for number in range(random.choice([0, 0, 1, 2]))
+        ),
         queues={
             key: a_queue(key, at_once=_at_once(random, narrow / 2))
             for key in ("default", "batch", "night")
@@ -258,7 +262,14 @@ def a_random_world(random: Random, *, narrow: float = 0.3) -> World:
         catalog=catalog,
         accounts=accounts,
         cells=_cells(random, catalog, now),
-        volumes=some_volumes("old"),
+        volumes=some_volumes(
+            "old",
+            held={
+                subject: random.choice([0, 20 * GIB, 95 * GIB])
+                for subject in _SUBJECTS[1:6]
+                if random.random() < 0.7
+            },
+        ),
         cluster=a_random_cluster(random),
         now=now,
         missing=missing,
@@ -395,6 +406,20 @@ def _a_quota(random: Random, number: int, now: datetime) -> Quota:
         gpu_model=random.choice(["H100", "H100", "L4", "A100", "A100-MIG"]) if of_model else None,
         amount=amount,
         override=override,
+    )
+
+
+def _a_storage_quota(random: Random, number: int, now: datetime) -> StorageQuota:
+    subject = random.choice([*_SUBJECTS[:6], Subject(SubjectKind.USER, "bob")])
+    if random.random() < 0.3:
+        subject = Subject(subject.kind, EACH)
+    size = random.choice([0, 25 * GIB, 29 * GIB, 100 * GIB, 100 * GIB, 300 * GIB])
+    override = None
+    if random.random() < 0.2:
+        expires_at = now + timedelta(hours=random.choice([-1, 0, 1]))
+        override = Override(amount=size // 2, expires_at=expires_at, reason="a move")
+    return StorageQuota(
+        key=f"storage-{number}", subject=subject, size_bytes=size, override=override
     )
 
 

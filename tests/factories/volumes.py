@@ -1,5 +1,8 @@
 """Extra volumes, and requests for them."""
 
+from collections.abc import Mapping
+
+from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.requests import VolumeRequest
 from eugospawner.policy.volumes import Volume, Volumes
 from tests.factories.catalog import GIB
@@ -12,11 +15,19 @@ def a_volume_request(claim: str = "data", mount_path: str | None = None) -> Volu
     )
 
 
-def some_volumes(*keys: str, size_bytes: int = 20 * GIB) -> Volumes:
-    """The volumes that an owner already has."""
+def some_volumes(
+    *keys: str, size_bytes: int = 20 * GIB, held: Mapping[Subject, int] | None = None
+) -> Volumes:
+    """
+    The volumes that Alice already has.
+
+    Args:
+        held: What the volumes of others who pay have, in bytes.
+    """
     return Volumes(
+        held={Subject(SubjectKind.USER, "alice"): len(keys) * size_bytes, **(held or {})},
         by_key={
             key: Volume(key=key, claim_name=f"volume-of-{key}", size_bytes=size_bytes)
             for key in keys
-        }
+        },
     )

@@ -31,10 +31,12 @@ from eugospawner.policy.quota import (
     period_at,
 )
 from eugospawner.policy.reasons import Reason
-from eugospawner.policy.standing import Standing
+from eugospawner.policy.standing import Standing, StorageStanding
+from eugospawner.policy.storage import StorageLimit
 from eugospawner.policy.volumes import Volume, Volumes
 from eugospawner.policy.windows import WeeklyWindow, WeekTime
 from eugospawner.store import Workspace
+from tests.factories import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -480,6 +482,25 @@ def test_limits_stand_above_the_fields_with_what_is_left_and_when_more_comes() -
             "at this rate all used up Mon 2026-11-30 21:00 Europe/Berlin"
         ),
         "85 % used",
+    ]
+    assert row.all("span", **{"data-tone": "warn"})
+
+
+def test_room_for_volumes_stands_among_the_limits() -> None:
+    """L6, F99: what the project's volumes have beside what they may have."""
+    limit = StorageLimit(
+        quota="volumes-each-project",
+        subject=Subject(SubjectKind.PROJECT, "vision"),
+        size_bytes=100 * GIB,
+    )
+    root = page(storage_standings=(StorageStanding(limit=limit, used=80 * GIB),))
+    row = root.one("table").one("tbody").one("tr")
+    assert [" ".join(each.text.split()) for each in row.all("th") + row.all("td")] == [
+        "Extra volumes, the project",
+        "80 GiB of 100 GiB",
+        "20 GiB",
+        "whenever a volume is deleted",
+        "80 % used",
     ]
     assert row.all("span", **{"data-tone": "warn"})
 

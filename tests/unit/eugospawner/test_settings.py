@@ -28,6 +28,7 @@ from eugospawner.policy.errors import ConfigError
 from eugospawner.policy.limits import Override, Quota
 from eugospawner.policy.plans import Plan
 from eugospawner.policy.quota import Resource, Span, Subject, SubjectKind
+from eugospawner.policy.storage import StorageQuota
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime, Window
 from eugospawner.settings import yamlfile
 from tests.factories import GIB, a_plan, a_project, decide_about, some_accounts
@@ -1113,7 +1114,7 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "  month:",
         (
             "quotas.month: says nothing about what it counts: "
-            "write one of gpu_hours, cpu_hours, memory_gib_hours"
+            "write one of gpu_hours, cpu_hours, memory_gib_hours, storage"
         ),
     ),
     "a quota of two": (
@@ -1122,7 +1123,7 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "  month:",
         (
             "quotas.month: says twice about what it counts: "
-            "write one of gpu_hours, cpu_hours, memory_gib_hours"
+            "write one of gpu_hours, cpu_hours, memory_gib_hours, storage"
         ),
     ),
     "a GPU model of CPU hours": (
@@ -1192,7 +1193,51 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "    per: month\n",
         "",
         "  month:",
-        "quotas.month.per: the key is missing",
+        "quotas.month: per is missing: write day or month",
+    ),
+    "storage per month": (
+        "    gpu_model: L4\n    gpu_hours: 40\n",
+        "    storage: 40Gi\n",
+        "  month:",
+        "quotas.month: storage is held, not used up: remove per",
+    ),
+    "storage without a unit that exists": (
+        "    gpu_model: L4\n    gpu_hours: 40\n    per: month\n",
+        "    storage: 40GB\n",
+        "    storage:",
+        (
+            "quotas.month.storage: '40GB' is not a Kubernetes quantity; "
+            "write for example 500m, 2 or 8Gi"
+        ),
+    ),
+    "less storage than nothing": (
+        "    gpu_model: L4\n    gpu_hours: 40\n    per: month\n",
+        "    storage: -1Gi\n",
+        "    storage:",
+        (
+            "quotas.month.storage: '-1Gi' is not a Kubernetes quantity; "
+            "write for example 500m, 2 or 8Gi"
+        ),
+    ),
+    "hours in an override of storage": (
+        "    gpu_model: L4\n    gpu_hours: 40\n    per: month\n",
+        ("    storage: 40Gi\n"
+        "    override: {hours: 60, reason: thesis, until: 2026-12-01T00:00+01:00}\n"),
+        "  month:",
+        "quotas.month: the override of this quota is one of storage: write storage in it",
+    ),
+    "storage in an override of hours": (
+        "gpu_hours: 40",
+        ("gpu_hours: 40\n"
+        "    override: {storage: 1Gi, reason: thesis, until: 2026-12-01T00:00+01:00}"),
+        "  month:",
+        "quotas.month: the override of this quota is one of hours: write hours in it",
+    ),
+    "an override of nothing": (
+        "gpu_hours: 40",
+        "gpu_hours: 40\n    override: {reason: thesis, until: 2026-12-01T00:00+01:00}",
+        "  month:",
+        "quotas.month: the override of this quota is one of hours: write hours in it",
     ),
     "a quota per week": (
         "per: month",
@@ -1602,6 +1647,30 @@ def test_a_quota_is_exact_in_whole_units(
     (quota,) = read(WHOLE.partition("quotas:")[0] + quotas).quotas
     assert quota == Quota(
         key="a", subject=subject, resource=resource, span=Span.DAY, gpu_model=None, amount=amount
+    )
+
+
+@pytest.mark.parametrize(("written", "size"), [("40Gi", 40 * GIB), ("0", 0), ("1.5Ti", 1536 * GIB)])
+def test_a_quota_of_storage_is_a_size(written: str, size: int) -> None:
+    quotas = f"""quotas:
+  a:
+    group: lab
+    storage: {written}
+    override: {{storage: 50Gi, reason: a move, until: "2026-12-01T00:00+01:00"}}
+"""
+    catalog = read(WHOLE.partition("quotas:")[0] + quotas)
+    assert catalog.quotas == ()
+    assert catalog.storage_quotas == (
+        StorageQuota(
+            key="a",
+            subject=Subject(SubjectKind.GROUP, "lab"),
+            size_bytes=size,
+            override=Override(
+                amount=50 * GIB,
+                expires_at=datetime(2026, 11, 30, 23, tzinfo=UTC),
+                reason="a move",
+            ),
+        ),
     )
 
 

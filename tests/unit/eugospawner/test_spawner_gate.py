@@ -40,6 +40,8 @@ class FakeStore:
         self.opened: list[str] = []
         #: Whether volumes can be added.
         self.has_room = True
+        #: How often room is denied and then there after all.
+        self.tight = 0
         #: What the next openings come to; then all fit.
         self.answers: list[object] = []
         self.ended: list[tuple[str, str]] = []
@@ -59,6 +61,9 @@ class FakeStore:
 
     async def add(self, _owner: str, volume: Any, **_more: object) -> bool:
         self.added.append(volume.key)
+        if self.tight:
+            self.tight -= 1
+            return False
         return self.has_room
 
 
@@ -214,6 +219,17 @@ async def test_a_volume_for_which_no_room_is_left_makes_nothing(
     await spawner.stop()
     assert {kind for kind, _ in api.held} <= {"persistent_volume_claim"}  # the home; no Pod
     assert spawner.desk.kept.ended == [(spawner.desk.kept.opened[0], "start-failed")]
+
+
+async def test_room_that_is_free_again_by_the_time_it_is_asked_for_is_taken(
+    api: FakeApi, spawner_with: Callable[..., OfflineSpawner]
+) -> None:
+    spawner = spawner_with(**VOLUMES_AND_GPU)
+    spawner.desk.kept.tight = 2
+    with pytest.raises(Created):
+        await spawner._start()
+    assert spawner.desk.kept.added[:3] == [spawner.desk.kept.added[0]] * 3
+    assert ("pod", "jupyter-alice") in api.held
 
 
 async def test_a_hook_that_grants_nothing_hinders_nothing(

@@ -32,6 +32,7 @@ from eugospawner.policy.quota import (
     fit,
 )
 from eugospawner.policy.reasons import Reason, Who
+from eugospawner.policy.storage import StorageQuota
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime
 from tests.factories import (
     GIB,
@@ -520,6 +521,31 @@ CASES = {
         "bind a plan with more.",
         {"volumes": ()},
         {**under(key="", volumes_bytes=30 * GIB), "owned_volumes": some_volumes("a", "b")},
+    ),
+    "new volumes for which a quota of the group has no room": Case(
+        {"project": "lab", "volumes": (DATA, a_volume_request("old"), a_volume_request("more"))},
+        Reason.STORAGE_EXHAUSTED,
+        409,
+        Who.ADMIN,
+        "volumes",
+        "New volumes would take 10Gi, and the volumes of the group Group lab have 93Gi of 100Gi "
+        "(quota lab-storage). Mount a volume that exists, delete one, or ask an admin for more.",
+        {"volumes": (DATA, a_volume_request("old"))},
+        {
+            "accounts": some_accounts(a_project("lab", group=a_group())),
+            "catalog": a_catalog(
+                storage_quotas=(
+                    StorageQuota(
+                        key="lab-storage",
+                        subject=Subject(SubjectKind.GROUP, "lab"),
+                        size_bytes=100 * GIB,
+                    ),
+                )
+            ),
+            "owned_volumes": some_volumes(
+                "old", held={Subject(SubjectKind.GROUP, "lab"): 93 * GIB}
+            ),
+        },
     ),
     "half a GPU where a quarter is left": Case(
         {"gpu_count": 1, "gpu_model": "H100", "sm_percent": 50},

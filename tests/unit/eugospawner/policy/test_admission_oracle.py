@@ -25,6 +25,7 @@ import pytest
 from eugospawner.policy.accounts import Project
 from eugospawner.policy.capacity import ClusterView
 from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued
+from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.requests import WorkspaceRequest
 from eugospawner.policy.windows import Window
 from tests.factories import GIB
@@ -109,6 +110,7 @@ ORDER = [
         "mount-path-duplicate",
         "too-many-volumes",
         "volumes-more-than-plan",
+        "storage-exhausted",
     },
     {"in-use"},
     {"quota-exhausted"},
@@ -255,6 +257,9 @@ def opinion_on(request: WorkspaceRequest, world: World) -> Opinion:
     new = sum(not owned for _, _, owned in said.mounts)
     if new and plan.volumes_bytes is not None and (20 + 5 * new) * GIB > plan.volumes_bytes:
         refuse("volumes-more-than-plan")
+    if new:
+        for _ in range(storage_quotas_passed(world, project, 5 * new * GIB)):
+            refuse("storage-exhausted")
 
     if possible:
         assert model is not None
@@ -300,6 +305,38 @@ def held(world: World, kind: str, key: str, span: str, start: str) -> Iterator[t
             yield cell.gpu_model, used.reserved
 
 
+def storage_quotas_passed(world: World, project: Project, asked: int) -> int:
+    """Count the quotas that volumes of so many bytes more would pass."""
+    passed = 0
+    for quota in world.catalog.storage_quotas:
+        size = quota.size_bytes
+        if quota.override is not None and world.now < quota.override.expires_at:
+            size = quota.override.amount
+        for payer, bytes_held in (
+            ("user alice", 20 * GIB),
+            *(
+                (f"{kind} {key}", world.volumes.held.get(Subject(SubjectKind(kind), key), 0))
+                for kind, key in theirs(project).items()
+                if kind != "user" and key is not None
+            ),
+        ):
+            kind, _, key = payer.partition(" ")
+            about = quota.subject.kind == kind and quota.subject.key in {"*", key}
+            if about and bytes_held + asked > size:
+                passed += 1
+    return passed
+
+
+def theirs(project: Project) -> dict[str, str | None]:
+    """Return who pays for Alice in *project*, by what they are."""
+    return {
+        "user": "alice",
+        "project": project.key,
+        "group": project.group.key if project.group else None,
+        "organization": project.organization.key if project.organization else None,
+    }
+
+
 def judge_at_once(said: Opinion, world: World, project: Project, rates: dict[str, int]) -> None:
     for kind, key, most in (
         ("project", project.key, project.plan.at_once),
@@ -332,15 +369,10 @@ def judge_over_time(
     start: int,
 ) -> None:
     """Count until when each quota lasts; the first that ends ends the session."""
-    theirs = {
-        "user": "alice",
-        "project": project.key,
-        "group": project.group.key if project.group else None,
-        "organization": project.organization.key if project.organization else None,
-    }
+    payers = theirs(project)
     latest = said.ends_at
     for quota in world.catalog.quotas:
-        key = theirs[quota.subject.kind]
+        key = payers[quota.subject.kind]
         rate = rates[quota.resource]
         if key is None or quota.subject.key not in {"*", key} or rate == 0:
             continue

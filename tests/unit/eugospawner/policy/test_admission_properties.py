@@ -293,6 +293,7 @@ def shuffled(world: World, random: Random) -> World:
         catalog=replace(
             world.catalog,
             quotas=mixed(world.catalog.quotas),
+            storage_quotas=mixed(world.catalog.storage_quotas),
             queues={key: world.catalog.queues[key] for key in keys},
         ),
         cells={cell: world.cells[cell] for cell in mixed(tuple(world.cells))},
@@ -377,7 +378,18 @@ def test_neither_does_a_larger_quota_nor_one_that_is_gone() -> None:
             for each in world.catalog.quotas
             if random.random() < 0.8
         ]
-        wider = replace(world, catalog=replace(world.catalog, quotas=tuple(quotas)))
+        storage = [
+            replace(
+                each,
+                size_bytes=each.size_bytes + random.randrange(10**10),
+                override=each.override
+                and replace(each.override, amount=each.override.amount + random.randrange(10**10)),
+            )
+            for each in world.catalog.storage_quotas
+            if random.random() < 0.8
+        ]
+        catalog = replace(world.catalog, quotas=tuple(quotas), storage_quotas=tuple(storage))
+        wider = replace(world, catalog=catalog)
         assert_no_less(request, world, wider)
 
 
@@ -386,7 +398,9 @@ def test_who_has_used_less_is_never_admitted_for_less() -> None:
     for _ in range(500):
         request, world = a_sensible_request(random), a_random_world(random, narrow=0.1)
         cells = {cell: used for cell, used in world.cells.items() if random.random() < 0.7}
-        assert_no_less(request, world, replace(world, cells=cells))
+        volumes = {who: size for who, size in world.volumes.held.items() if random.random() < 0.7}
+        emptier = replace(world, cells=cells, volumes=replace(world.volumes, held=volumes))
+        assert_no_less(request, world, emptier)
 
 
 def test_no_session_is_longer_than_the_longest_nor_shorter_than_a_minute() -> None:
