@@ -195,6 +195,7 @@ class Desk:
                 revision=revision,
                 subjects=limits.subjects_at_stake(accounts),
                 since=now if usage else None,
+                spans=limits.spans_of(catalog.quotas),
                 volumes_of=owner if volumes else None,
                 workspaces_of=owner if workspaces else None,
                 name=name if usage else None,

@@ -115,6 +115,11 @@ def subjects_at_stake(accounts: Accounts) -> frozenset[Subject]:
     return frozenset(subjects)
 
 
+def spans_of(quotas: Iterable[Quota]) -> frozenset[Span]:
+    """Return the spans of all limits there can be with *quotas*: plans and queues limit at once."""
+    return frozenset({Span.AT_ONCE, *(quota.span for quota in quotas)})
+
+
 def limits_of(
     accounts: Accounts, project: Project, queue: Queue, quotas: Iterable[Quota], now: datetime
 ) -> tuple[Limit, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, CompoundSelect, Connection, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping, SelectBase
 
 #: Kinds of entries.
 RESERVE: Final = "reserve"
@@ -48,6 +49,7 @@ SETTLE: Final = "settle"
 RELEASE: Final = "release"
 
 _FIRST: Final = timedelta(days=1)
+ALL_SPANS: Final = frozenset(Span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +187,19 @@ class Book:
                 tally[place] += amount
 
 
-def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: datetime) -> Usage:
-    """Return the usage of *subjects* at once and in all periods that end after *since*."""
+def read_usage(
+    connection: Connection,
+    subjects: Iterable[Subject],
+    *,
+    since: datetime,
+    spans: frozenset[Span] = ALL_SPANS,
+) -> Usage:
+    """
+    Return the usage of *subjects* at once and in all periods that end after *since*.
+
+    Args:
+        spans: Of these alone, at least one: a span costs as much as the read of a row.
+    """
     # A day of any zone that holds `since` has a name no earlier than the day before it in UTC.
     first = (since - _FIRST).date().isoformat()
     by_name = {_name(subject): subject for subject in subjects}
@@ -195,7 +208,7 @@ def read_usage(connection: Connection, subjects: Iterable[Subject], *, since: da
         among = orjson.dumps(among).decode()
     values = {"subjects": among, "day": first, "month": month_of(first)}
     usage = Usage({})
-    rows: Iterable[Any] = _READ.execute(connection, values).all()
+    rows: Iterable[Any] = _read(spans).execute(connection, values).all()
     for name, span, start, gpu_model, *amounts in rows:
         usage.keep(by_name[name], _SPANS[span], start, gpu_model, amounts)
     return usage
@@ -240,28 +253,30 @@ _ROWS: Final = select(
 )
 
 
-def _of(among: ColumnElement[bool]) -> CompoundSelect[Any]:
+def _of(among: ColumnElement[bool], spans: frozenset[Span]) -> SelectBase:
     """Return the read, span by span: one condition with OR would look at all that ever was."""
-    return union_all(
-        _ROWS.where(among, _COLUMN.span == Span.AT_ONCE.value),
-        _ROWS.where(
-            among, _COLUMN.span == Span.DAY.value, _COLUMN.start >= bindparam("day", type_=Text)
-        ),
-        _ROWS.where(
-            among, _COLUMN.span == Span.MONTH.value, _COLUMN.start >= bindparam("month", type_=Text)
-        ),
-    )
+    parts = []
+    for span in Span:
+        if span in spans:
+            part = _ROWS.where(among, _COLUMN.span == span.value)
+            if span is not Span.AT_ONCE:
+                part = part.where(_COLUMN.start >= bindparam(span.value, type_=Text))
+            parts.append(part)
+    return parts[0] if len(parts) == 1 else union_all(*parts)
 
 
 _AMONG: Final = func.json_each(bindparam("subjects", type_=Text)).table_valued(
     column("value", Text), name="among"
 )
-#: The subjects come as one value: a list of many is spelled out anew at each read.
-_READ: Final = Prepared(
-    {
-        "sqlite": _of(_COLUMN.subject == _AMONG.c.value),
-        "postgresql": _of(
-            _COLUMN.subject == any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
-        ),
-    }
-)
+
+
+@cache
+def _read(spans: frozenset[Span]) -> Prepared:
+    """Return the read; the subjects are one value, for a list is spelled out at each execution."""
+    many = any_(bindparam("subjects", type_=postgresql.ARRAY(Text)))
+    return Prepared(
+        {
+            "sqlite": _of(_COLUMN.subject == _AMONG.c.value, spans),
+            "postgresql": _of(_COLUMN.subject == many, spans),
+        }
+    )

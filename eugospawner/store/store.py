@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.store import schema
-from eugospawner.store.book import read_usage
+from eugospawner.store.book import ALL_SPANS, read_usage
 from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.database import is_outage
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eugospawner.policy.quota import Subject, Usage
+    from eugospawner.policy.quota import Span, Subject, Usage
     from eugospawner.policy.volumes import Volume
     from eugospawner.store.changes import Change
     from eugospawner.store.database import Database
@@ -93,6 +93,7 @@ class Store:
         revision: int,
         subjects: Iterable[Subject] = (),
         since: datetime | None = None,
+        spans: frozenset[Span] = ALL_SPANS,
         volumes_of: str | None = None,
         workspaces_of: str | None = None,
         name: str | None = None,
@@ -105,6 +106,7 @@ class Store:
             revision: Changes after this one are wanted.
             subjects: Whose usage is wanted, and with *volumes_of* what their volumes have.
             since: Usage of periods that end after this; needed with *subjects*.
+            spans: Usage of these alone, at least one.
             volumes_of: Owner whose volumes are wanted; `None`: nobody's.
             workspaces_of: Owner whose workspaces are wanted; `None`: nobody's.
             name: Of a workspace, whose holders in *projects* are wanted; `None`: of none.
@@ -117,7 +119,9 @@ class Store:
         def look(connection: Connection) -> Brief:
             return Brief(
                 changes=read_changes(connection, revision),
-                usage=NOTHING_USED if since is None else read_usage(connection, whom, since=since),
+                usage=NOTHING_USED
+                if since is None
+                else read_usage(connection, whom, since=since, spans=spans),
                 volumes={} if volumes_of is None else read_volumes(connection, volumes_of),
                 held={} if volumes_of is None else read_held(connection, whom),
                 workspaces=()

@@ -92,6 +92,21 @@ async def test_over_midnight_and_the_month_each_period_gets_its_part(store):
     ) == [(0, hours * 25 * HOUR_MS) for hours in (2, 6, 2, 6)]
 
 
+@pytest.mark.parametrize(
+    "spans", [{Span.AT_ONCE}, {Span.MONTH}, {Span.AT_ONCE, Span.DAY}, set(Span)], ids=str
+)
+async def test_spans_that_nobody_asked_for_are_not_read(store, spans):
+    await begin(store, a_session(admitted_at=NOON))
+    brief = await store.brief(revision=0, subjects=[ALICE], since=NOON, spans=frozenset(spans))
+    for span, start, amount in (
+        (Span.AT_ONCE, "", 25),
+        (Span.DAY, "2026-11-24", 25 * 8 * HOUR_MS),
+        (Span.MONTH, "2026-11", 25 * 8 * HOUR_MS),
+    ):
+        read = brief.usage.used(cell(span, start)).reserved.gpu
+        assert read == (amount if span in spans else 0)
+
+
 async def test_a_day_on_which_clocks_change_is_as_long_as_it_is(store):
     start = datetime(2026, 10, 25, 0, tzinfo=BERLIN)
     latest = datetime(2026, 10, 26, 1, tzinfo=BERLIN)

@@ -14,6 +14,7 @@ from eugospawner.policy.limits import (
     Override,
     Quota,
     limits_of,
+    spans_of,
     subjects_of,
     used_words,
     words_of,
@@ -217,3 +218,14 @@ def test_what_is_used_stands_beside_the_limit() -> None:
 @pytest.mark.parametrize("resource", Resource)
 def test_an_hour_of_a_unit_is_the_unit_for_an_hour(resource: Resource) -> None:
     assert UNIT_HOUR[resource] == UNIT[resource] * HOUR_MS
+
+
+@pytest.mark.parametrize(
+    "spans", [[], [Span.DAY], [Span.MONTH, Span.MONTH], [Span.DAY, Span.MONTH]]
+)
+def test_a_decision_reads_the_spans_that_it_judges_and_no_other(spans: list[Span]) -> None:
+    quotas = [a_quota(span=span) for span in spans]
+    read = spans_of(quotas)
+    assert read == {Span.AT_ONCE, *spans}
+    limits = limits_of(some_accounts(VISION), VISION, a_queue("batch"), quotas, NOW)
+    assert {limit.span for limit in limits} <= read
