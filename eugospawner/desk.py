@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner import settings
 from eugospawner.cluster import ClaimTemplates, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
@@ -21,23 +20,22 @@ from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import case, limits
 from eugospawner.policy.decisions import Gpus
-from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.errors import ConfigError
 from eugospawner.policy.quota import NOTHING_USED, Amounts, mib
 from eugospawner.policy.volumes import Volumes
+from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     from kubespawner import KubeSpawner
 
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
-    from eugospawner.settings import Settings
     from eugospawner.store import NewSession, Store
-    from eugospawner.store.changes import Change
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -63,46 +61,6 @@ def desk_of(spawner: KubeSpawner) -> Desk:
     if key not in _DESKS:
         _DESKS[key] = Desk(spawner)
     return _DESKS[key]
-
-
-class Source:
-    """
-    Where settings come from: the file as it was at the start, and what was changed since.
-
-    Attributes:
-        settings: As last read.
-        revision: Of the last change in them.
-    """
-
-    def __init__(self, path: Path, *, kinds: Mapping[str, str], images: Mapping[str, str]) -> None:
-        self._path, self._kinds, self._images = path, kinds, images
-        self._text = settings.read_file(path)
-        self._changes: dict[tuple[str, str], Any] = {}
-        self.revision = 0
-        self.settings = self._parse(self._changes)
-
-    def take(self, changes: Sequence[Change]) -> bool:
-        """
-        Take over *changes*, which follow those before; return whether there were any.
-
-        Raises:
-            StoreError: With them the settings make no sense, so nothing may be decided by them.
-        """
-        if not changes:
-            return False
-        merged = self._changes | {(each.section, each.key): each.document for each in changes}
-        try:
-            parsed = self._parse(merged)
-        except ConfigError as error:
-            message = f"What was changed at run time does not fit the catalog: {error}"
-            raise StoreError(message) from error
-        self.settings, self._changes, self.revision = parsed, merged, changes[-1].revision
-        return True
-
-    def _parse(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
-        parsed = settings.parse(self._text, name=str(self._path), changes=changes)
-        catalog = settings.mark_unavailable(parsed.catalog, kinds=self._kinds, images=self._images)
-        return replace(parsed, catalog=catalog)
 
 
 class Desk:

@@ -1,0 +1,61 @@
+"""
+Source: the settings of a process, from the file and from what was changed since.
+
+The file is read once, at the start; changes come with whatever is read of the store anyway, so they
+hold from the next decision on, in every process. Source: design §4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from eugospawner import settings
+from eugospawner.policy.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from eugospawner.settings import Settings
+    from eugospawner.store.changes import Change
+
+
+class Source:
+    """
+    Where settings come from: the file as it was at the start, and what was changed since.
+
+    Attributes:
+        settings: As last read.
+        revision: Of the last change in them.
+    """
+
+    def __init__(self, path: Path, *, kinds: Mapping[str, str], images: Mapping[str, str]) -> None:
+        self._path, self._kinds, self._images = path, kinds, images
+        self._text = settings.read_file(path)
+        self._changes: dict[tuple[str, str], Any] = {}
+        self.revision = 0
+        self.settings = self._parse(self._changes)
+
+    def take(self, changes: Sequence[Change]) -> bool:
+        """
+        Take over *changes*, which follow those before; return whether there were any.
+
+        Raises:
+            StoreError: With them the settings make no sense, so nothing may be decided by them.
+        """
+        if not changes:
+            return False
+        merged = self._changes | {(each.section, each.key): each.document for each in changes}
+        try:
+            parsed = self._parse(merged)
+        except ConfigError as error:
+            message = f"What was changed at run time does not fit the catalog: {error}"
+            raise StoreError(message) from error
+        self.settings, self._changes, self.revision = parsed, merged, changes[-1].revision
+        return True
+
+    def _parse(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
+        parsed = settings.parse(self._text, name=str(self._path), changes=changes)
+        catalog = settings.mark_unavailable(parsed.catalog, kinds=self._kinds, images=self._images)
+        return replace(parsed, catalog=catalog)
