@@ -28,6 +28,7 @@ from eugospawner.policy.accounts import Actor
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Fits
+from eugospawner.store.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -242,6 +243,7 @@ class DecidingSpawner(KubeSpawner):
         self._revision = verdict.revision
         match verdict.decision:
             case Denied(refusals=reasons):
+                await self._keep_refusal(self.user_options, reasons)
                 raise refusals.denied(reasons)
             case Queued(admitted=admitted) | (Admitted() as admitted):
                 self._admitted, self._session_id = admitted, uuid.uuid4().hex
@@ -281,6 +283,7 @@ class DecidingSpawner(KubeSpawner):
                 session=self._session_id,
                 actor=self._actor().name,
                 pod_name=self.pod_name,
+                options=self.user_options,
             )
             self._record = record
             try:
@@ -330,6 +333,17 @@ class DecidingSpawner(KubeSpawner):
         message = "The store has less room for a volume than it says"
         raise StoreError(message)
 
+    async def _keep_refusal(self, words: object, reasons: Sequence[Refusal]) -> None:
+        refused = Refused(
+            at=self.now(),
+            owner=self.user.name,
+            workspace=self.name,
+            actor=self._actor().name,
+            reason=str(reasons[0].reason),
+            options=words if isinstance(words, dict) else None,
+        )
+        await records.keep_refusal(self.desk.store, refused, self.log)
+
     async def _render_form(self, _spawner: object = None) -> str:
         attempt = self.attempt
         saved = self.orm_spawner.user_options if self.orm_spawner else None
@@ -373,5 +387,6 @@ class DecidingSpawner(KubeSpawner):
         if isinstance(verdict.decision, Denied):
             reasons = verdict.decision.refusals
             self.attempt = Attempt(options=words, refusals=reasons, nearest=verdict.nearest)
+            await self._keep_refusal(words, reasons)
             raise refusals.denied(reasons)
         return words

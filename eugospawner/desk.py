@@ -13,15 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from eugospawner import records
 from eugospawner.cluster import ClaimTemplates, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
 from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
-from eugospawner.policy import case, limits
+from eugospawner.policy import limits
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.quota import NOTHING_USED, Amounts, mib
+from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.policy.volumes import Volumes
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
@@ -175,32 +176,8 @@ class Desk:
     def demand_of(
         self, session: NewSession, slug: Callable[[str], str], *, percent: int, now: datetime
     ) -> Demand | None:
-        """
-        Return what *session* would take from *now* on with *percent* of GPUs, by today's rules.
-
-        `None` if its project, queue or profile are no more; it then keeps what it was admitted for.
-
-        Args:
-            slug: Makes a user's name fit for a label.
-        """
-        catalog, directory = self.catalog, self._source.settings.directory
-        accounts = directory.accounts_of(session.owner, slug(session.owner))
-        project, queue = accounts.find(session.project), catalog.queues.get(session.queue)
-        profile = catalog.profiles.get(session.profile)
-        if project is None or queue is None or profile is None:
-            return None
-        return case.demand_of(
-            accounts,
-            project,
-            queue,
-            profile,
-            catalog,
-            gpu_model=session.gpu_model or "",
-            rates=Amounts(
-                gpu=percent, cpu=session.cpu_millicores, memory=mib(session.memory_bytes)
-            ),
-            now=now,
-        )
+        """Return what *session* would take from *now* on by today's rules; `records.demand_of`."""
+        return records.demand_of(session, self._source.settings, slug, percent=percent, now=now)
 
     def gpus_of(self, pod: Json | None) -> Gpus | None:
         """Return the GPUs that *pod* was made for, by its labels; `None`: none, or unknown."""

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
 
+from eugospawner.policy import case
+from eugospawner.policy.errors import StoreError
+from eugospawner.policy.quota import Amounts, mib
 from eugospawner.store import NewSession, Wish
+from eugospawner.store.refusals import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+    from logging import Logger
 
     from eugospawner.policy.decisions import Admitted
+    from eugospawner.policy.quota import Demand
+    from eugospawner.settings import Settings
+    from eugospawner.store import Store
+    from eugospawner.store.refusals import Refused
+
+
+#: A write takes milliseconds.
+_PATIENCE_SECONDS: Final = 1
 
 
 def wish_of(options: Mapping[str, Any] | None) -> Wish:
@@ -18,13 +33,21 @@ def wish_of(options: Mapping[str, Any] | None) -> Wish:
     return Wish(name=words.pop("name", None), options=words)
 
 
-def session_of(admitted: Admitted, *, session: str, actor: str, pod_name: str) -> NewSession:
+def session_of(
+    admitted: Admitted,
+    *,
+    session: str,
+    actor: str,
+    pod_name: str,
+    options: Mapping[str, Any] | None = None,
+) -> NewSession:
     """
     Return the record of a session that begins.
 
     Args:
         session: Its identifier, which the Pod carries as a label.
         actor: Who asked for it.
+        options: JSON words of the request; kept, so that a changed plan can be tried on them.
     """
     grant, gpus = admitted.grant, admitted.grant.gpus
     return NewSession(
@@ -48,4 +71,50 @@ def session_of(admitted: Admitted, *, session: str, actor: str, pod_name: str) -
         admitted_at=admitted.demand.start,
         group_key=grant.project.group.key if grant.project.group else None,
         organization=grant.project.organization.key if grant.project.organization else None,
+        options=text_of(options),
     )
+
+
+def demand_of(
+    session: NewSession,
+    settings: Settings,
+    slug: Callable[[str], str],
+    *,
+    percent: int,
+    now: datetime,
+) -> Demand | None:
+    """
+    Return what *session* would take from *now* on with *percent* of GPUs, by the rules of *settings*.
+
+    `None` if its project, queue or profile are no more; it then keeps what it was admitted for.
+
+    Args:
+        slug: Makes a user's name fit for a label.
+    """
+    catalog = settings.catalog
+    accounts = settings.directory.accounts_of(session.owner, slug(session.owner))
+    project, queue = accounts.find(session.project), catalog.queues.get(session.queue)
+    profile = catalog.profiles.get(session.profile)
+    if project is None or queue is None or profile is None:
+        return None
+    return case.demand_of(
+        accounts,
+        project,
+        queue,
+        profile,
+        catalog,
+        gpu_model=session.gpu_model or "",
+        rates=Amounts(gpu=percent, cpu=session.cpu_millicores, memory=mib(session.memory_bytes)),
+        now=now,
+    )
+
+
+async def keep_refusal(
+    store: Callable[[], Awaitable[Store]], refused: Refused, log: Logger
+) -> None:
+    """Record a refusal, if the store answers soon: the answer to the request waits for it."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await (await store()).refusals.add(refused)
+    except (StoreError, TimeoutError) as error:
+        log.warning("A refusal of %s is not on record: %s", refused.owner, error)

@@ -76,13 +76,25 @@ class Changes:
         )
 
     async def put(
-        self, section: str, key: str, document: Any, *, actor: str, reason: str, at: datetime
-    ) -> int:
+        self,
+        section: str,
+        key: str,
+        document: Any,
+        *,
+        actor: str,
+        reason: str,
+        at: datetime,
+        expected: int | None = None,
+    ) -> int | None:
         """
         Change an entry and write the audit; `None` removes it.
 
+        Args:
+            expected: The revision by which the change was judged: nothing is changed if there is
+                another by now. `None`: whatever it is.
+
         Returns:
-            The revision.
+            The new revision; `None`: nothing was changed, because others changed something.
 
         Raises:
             StoreError: It was not recorded, or is too large.
@@ -92,11 +104,21 @@ class Changes:
             message = f"{section}.{key} is larger than {LARGEST_DOCUMENT} characters: say less"
             raise StoreError(message)
         row = storable({"section": section, "key": key, "actor": actor, "reason": reason, "at": at})
-        return await self._writer.write(_PUT_ONE, {**row, "document": text})
+        return await self._writer.write(_PUT_ONE, {**row, "document": text, "expected": expected})
 
-    async def audit(self, *, limit: int = 100) -> tuple[Audit, ...]:
-        """Return the newest lines of the audit, newest first."""
-        rows = await self._database.read("read the audit", _NEWEST, {"limit": limit})
+    async def audit(
+        self, *, limit: int = 100, before: int | None = None, about: str | None = None
+    ) -> tuple[Audit, ...]:
+        """
+        Return lines of the audit, newest first.
+
+        Args:
+            before: Only those with a smaller id; `None`: from the newest on.
+            about: Only those about this object, such as ``plans.research``; `None`: about all.
+        """
+        values = storable({"about": about}) | {"limit": limit, "before": before or _INT64_MAX}
+        statement = _NEWEST if about is None else _NEWEST_ABOUT
+        rows = await self._database.read("read the audit", statement, values)
         return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
 
 
@@ -118,12 +140,15 @@ def last_revision(connection: Connection) -> int:
     return int(_LAST.execute(connection).scalar() or 0)
 
 
-def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int | None]:
     return [_put_one(connection, row) for row in rows]
 
 
-def _put_one(connection: Connection, row: dict[str, Any]) -> int:
-    revision = last_revision(connection) + 1
+def _put_one(connection: Connection, row: dict[str, Any]) -> int | None:
+    last = last_revision(connection)
+    if row["expected"] not in {None, last}:
+        return None
+    revision = last + 1
     before = connection.scalar(_BEFORE, {"b_section": row["section"], "b_key": row["key"]})
     change = {
         "section": row["section"],
@@ -165,7 +190,14 @@ _SINCE: Final = (
     .where(_CHANGES.c.revision > bindparam("revision"))
     .order_by(_CHANGES.c.revision)
 )
-_NEWEST: Final = select(_AUDIT).order_by(_AUDIT.c.id.desc()).limit(bindparam("limit"))
-_PUT_ONE: Final[Write[dict[str, Any], int]] = Write(
+_INT64_MAX: Final = 2**63 - 1
+_NEWEST: Final = (
+    select(_AUDIT)
+    .where(_AUDIT.c.id < bindparam("before"))
+    .order_by(_AUDIT.c.id.desc())
+    .limit(bindparam("limit"))
+)
+_NEWEST_ABOUT: Final = _NEWEST.where(_AUDIT.c.object == bindparam("about"))
+_PUT_ONE: Final[Write[dict[str, Any], int | None]] = Write(
     apply=_put, key=lambda row: (row["section"], row["key"]), what="change an entry"
 )

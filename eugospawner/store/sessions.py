@@ -4,8 +4,8 @@ Sessions: one run of a workspace each, from admission to its end.
 A session is *open* until it has ended, and *bound* once its Pod was ready and the allocation read.
 Four things hold whoever writes: a session is opened only if all of it can be reserved (`book`), a
 workspace has at most one open session (opening the next ends the one before, as "superseded"),
-the first end wins, and a session never ends before it began (a clock that went back is corrected
-to the admission). All writes are idempotent, so a caller that got no answer asks again.
+the first end wins, and a session never ends before it began, nor before the moment until which it
+was settled (a clock that went back is corrected to it). All writes are idempotent, so a caller that got no answer asks again.
 
 Usage is charged from binding to the end, at the latest to the deadline: a workspace that is still
 there a moment later was stopped late, which is our fault and not its owner's. Source: design §§4,
@@ -63,6 +63,7 @@ class NewSession:
         admitted_at: Aware; comes back in UTC, as all times do.
         group_key: Group that owns the project, if one does.
         organization: Organization that pays, if one does.
+        options: JSON text of the request's words, without the name (`refusals.text_of`).
     """
 
     id: str
@@ -85,6 +86,7 @@ class NewSession:
     admitted_at: datetime
     group_key: str | None = None
     organization: str | None = None
+    options: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +157,8 @@ class Sessions:
         Raises:
             StoreError: It was not recorded.
         """
-        row = storable({name: getattr(session, name) for name in _NEW})
+        row = storable({name: getattr(session, name) for name in _NEW if name != "options"})
+        row["options"] = session.options
         storable({"start": demand.start, "latest_end": demand.latest_end})
         if wish is not None and wish.name is not None:
             storable({"name": wish.name})
@@ -220,6 +223,12 @@ class Sessions:
     async def open_sessions(self) -> tuple[Session, ...]:
         """Return all sessions that have not ended, oldest first."""
         rows = await self._database.read("read the open sessions", _OPEN_ONES)
+        return tuple(_session(row) for row in rows)
+
+    async def admitted(self, since: datetime, *, limit: int) -> tuple[Session, ...]:
+        """Return the sessions admitted from *since* on, oldest first, at most *limit*."""
+        values = storable({"since": since, "limit": limit})
+        rows = await self._database.read("read what was admitted", _ADMITTED, values)
         return tuple(_session(row) for row in rows)
 
     async def history(
@@ -479,9 +488,19 @@ def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[boo
             _close(book, row, whole_millisecond(asked[row["id"]]["at"]))
         book.write()
     if found:
-        _SET_ENDED.execute_many(connection, [asked[row["id"]] for row in found])
+        _SET_ENDED.execute_many(
+            connection, [_not_before_settled(asked[row["id"]], row) for row in found]
+        )
     ended = {row["id"] for row in found}
     return [row["b_id"] in ended for row in rows]
+
+
+def _not_before_settled(asked: dict[str, Any], row: RowMapping) -> dict[str, Any]:
+    """Return what was *asked*, no earlier than the moment until which it was seen to run."""
+    if row["bound_at"] is None:
+        return asked
+    seen_until = max(row["bound_at"], row["reserved_from"] or row["bound_at"])
+    return {**asked, "at": max(asked["at"], seen_until)}
 
 
 def _close(book: Book, row: RowMapping, at: datetime) -> None:
@@ -560,6 +579,12 @@ _SET_ENDED: Final = Prepared(
 _BY_ID: Final = select(_TABLE).where(_COLUMN.id == bindparam("id"))
 _OPEN_ONES: Final = (
     select(_TABLE).where(_COLUMN.ended_at.is_(None)).order_by(_COLUMN.admitted_at, _COLUMN.id)
+)
+_ADMITTED: Final = (
+    select(_TABLE)
+    .where(_COLUMN.admitted_at >= bindparam("since"))
+    .order_by(_COLUMN.admitted_at, _COLUMN.id)
+    .limit(bindparam("limit"))
 )
 _OF_OWNER: Final = (
     select(_TABLE)

@@ -18,7 +18,9 @@ from eugospawner.store import schema
 from eugospawner.store.book import ALL_SPANS, read_usage
 from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
+from eugospawner.store.consumption import Consumption
 from eugospawner.store.database import is_outage
+from eugospawner.store.refusals import Refusals
 from eugospawner.store.sessions import Sessions
 from eugospawner.store.volumes import Volumes, read_held, read_volumes
 from eugospawner.store.workspaces import Workspaces, read_holders, read_workspaces
@@ -69,12 +71,16 @@ class Store:
 
     Attributes:
         changes: What was changed of the settings at run time.
+        consumption: The ledger by session and day.
+        refusals: Requests that were refused.
         sessions: Runs of workspaces.
         volumes: Extra volumes of owners.
         workspaces: Servers of owners, with their names.
     """
 
     changes: Changes
+    consumption: Consumption
+    refusals: Refusals
     sessions: Sessions
     volumes: Volumes
     workspaces: Workspaces
@@ -83,6 +89,8 @@ class Store:
         self._database = database
         self._writer = Writer(database.transact, is_outage, database.require_open)
         self.changes = Changes(database, self._writer)
+        self.consumption = Consumption(database, self._writer)
+        self.refusals = Refusals(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)
         self.workspaces = Workspaces(database, self._writer)

@@ -137,6 +137,7 @@ class SessionRow(Base):
             postgresql_where=sql("ended_at IS NULL"),
         ),
         Index("ix_sessions_owner_admitted_at", "owner", "admitted_at"),
+        Index("ix_sessions_admitted_at", "admitted_at"),
         {"comment": "Runs of workspaces; one that has not ended is open."},
     )
 
@@ -182,6 +183,9 @@ class SessionRow(Base):
     )
     ended_at: Mapped[datetime | None] = mapped_column(comment="UTC. Absent: the session is open.")
     end_reason: Mapped[str | None] = mapped_column(comment="Machine reason of the end.")
+    options: Mapped[str | None] = mapped_column(
+        comment="JSON: the words of the request, without the name. Absent: begun before."
+    )
 
 
 class UsageRow(Base):
@@ -242,6 +246,69 @@ class LedgerRow(Base):
     reserved_cpu: Mapped[int] = mapped_column(comment="As settled.")
     reserved_memory: Mapped[int] = mapped_column(comment="As settled.")
     recorded_at: Mapped[datetime] = mapped_column(comment="UTC.")
+
+
+class ConsumptionRow(Base):
+    """What one session used and has reserved on one day."""
+
+    __tablename__ = "consumption"
+    __table_args__ = (
+        *(
+            Index(f"ix_consumption_{name}_day", name, "day")
+            for name in ("owner", "project", "group_key", "organization")
+        ),
+        {"comment": "The ledger by session and day, up to the entry that the mark names."},
+    )
+
+    session_id: Mapped[str] = mapped_column(primary_key=True, comment="The session.")
+    day: Mapped[str] = mapped_column(primary_key=True, comment="ISO day of the session's zone.")
+    owner: Mapped[str] = mapped_column(comment="User whose workspace it is.")
+    workspace: Mapped[str] = mapped_column(comment="Server name.")
+    project: Mapped[str] = mapped_column(comment="Project key.")
+    group_key: Mapped[str | None] = mapped_column(comment="Group that owns the project.")
+    organization: Mapped[str | None] = mapped_column(comment="Organization that pays.")
+    gpu_model: Mapped[str] = mapped_column(comment="Model key; empty: no GPU.")
+    settled_gpu: Mapped[int] = mapped_column(comment="GPU-milliseconds·percent.")
+    settled_cpu: Mapped[int] = mapped_column(comment="Millicore-milliseconds.")
+    settled_memory: Mapped[int] = mapped_column(comment="MiB-milliseconds.")
+    reserved_gpu: Mapped[int] = mapped_column(comment="As settled.")
+    reserved_cpu: Mapped[int] = mapped_column(comment="As settled.")
+    reserved_memory: Mapped[int] = mapped_column(comment="As settled.")
+
+
+class MarkRow(Base):
+    """How far something is that goes on and on."""
+
+    __tablename__ = "marks"
+    __table_args__ = ({"comment": "How far something that goes on is."},)
+
+    name: Mapped[str] = mapped_column(primary_key=True, comment="What is marked.")
+    value: Mapped[int] = mapped_column(comment="How far it is.")
+
+
+class RefusalRow(Base):
+    """A request that was refused."""
+
+    __tablename__ = "refusals"
+    __table_args__ = (
+        Index("ix_refusals_at", "at"),
+        {"comment": "Requests that were refused; the oldest are forgotten."},
+    )
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        comment="In the order of writing.",
+    )
+    at: Mapped[datetime] = mapped_column(comment="UTC.")
+    owner: Mapped[str] = mapped_column(comment="Whose workspace was to start.")
+    workspace: Mapped[str] = mapped_column(comment="Server name.")
+    actor: Mapped[str] = mapped_column(comment="Who asked.")
+    reason: Mapped[str] = mapped_column(comment="Machine reason of the answer.")
+    options: Mapped[str | None] = mapped_column(
+        comment="JSON: the words of the request. Absent: too many to keep."
+    )
 
 
 class ChangeRow(Base):

@@ -39,16 +39,20 @@ def foretell(known: dict[int, Known], step: tuple) -> bool | None:
     if what == "open" and session is None:
         for other in known.values():
             if other.workspace == value and other.ended is None:
-                other.ended = ("superseded", max(minute, other.admitted))
+                other.ended = ("superseded", max(minute, began(other)))
         known[number] = Known(value, minute)
     if what == "bind" and session and not session.bound and not session.ended:
         session.bound = (value, max(minute, session.admitted))
     if what == "end":
         if session is None or session.ended:
             return False
-        session.ended = (value, max(minute, session.admitted))
+        session.ended = (value, max(minute, began(session)))
         return True
     return None
+
+
+def began(session: Known) -> int:
+    return session.bound[1] if session.bound else session.admitted
 
 
 async def perform(store, owner: str, step: tuple) -> bool | None:

@@ -93,7 +93,9 @@ async def test_over_midnight_and_the_month_each_period_gets_its_part(store):
 
 
 @pytest.mark.parametrize(
-    "spans", [{Span.AT_ONCE}, {Span.MONTH}, {Span.AT_ONCE, Span.DAY}, set(Span)], ids=str
+    "spans",
+    [(Span.AT_ONCE,), (Span.MONTH,), (Span.AT_ONCE, Span.DAY), tuple(Span)],
+    ids=" and ".join,
 )
 async def test_spans_that_nobody_asked_for_are_not_read(store, spans):
     await begin(store, a_session(admitted_at=NOON))
@@ -155,6 +157,17 @@ async def test_settling_turns_the_past_from_reserved_into_used(store):
     assert await store.sessions.settle("s1", until=NOON + 99 * HOUR)  # to the deadline at most
     assert await usage_of(store, day) == [(25 * 8 * HOUR_MS, 0)]
     assert not await store.sessions.settle("nobody's", until=NOON)
+
+
+async def test_a_session_ends_no_earlier_than_it_was_seen_to_run(store):
+    """The quota service settles while somebody else, whose clock is behind, ends."""
+    await begin(store, a_session(admitted_at=NOON))
+    await store.sessions.bind("s1", granted_percent=25, at=NOON)
+    await store.sessions.settle("s1", until=NOON + 2 * HOUR)
+    assert await store.sessions.end("s1", reason="stopped", at=NOON + HOUR)
+    ended = await store.sessions.get("s1")
+    assert ended.ended_at == NOON + 2 * HOUR
+    assert await usage_of(store, cell(Span.DAY, "2026-11-24")) == [(2 * 25 * HOUR_MS, 0)]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +265,7 @@ async def test_a_session_from_before_the_ledger_is_bound_and_ended_without_an_en
         "INSERT INTO sessions SELECT 'old', owner, 'old', actor, project, profile, flavor, kind, "
         "queue, image, gpu_model, gpu_count, sm_percent, requested_percent, cpu_millicores, "
         "memory_bytes, pod_name, admitted_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
-        "NULL, NULL FROM sessions",
+        "NULL, NULL, NULL FROM sessions",
     )
     assert await store.sessions.bind("old", granted_percent=25, at=NOON) is None
     assert not await store.sessions.settle("old", until=NOON + HOUR)

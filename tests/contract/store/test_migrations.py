@@ -19,6 +19,7 @@ from eugospawner.store.tables import Base
 
 TABLES = {
     "alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit", "workspaces",
+    "consumption", "marks", "refusals",
 }  # fmt: skip
 
 

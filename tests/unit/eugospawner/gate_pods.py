@@ -22,6 +22,7 @@ from traitlets.config import Config
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import configured
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
+from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.spawner import EugoSpawner
 from tests.factories import (
@@ -163,10 +164,16 @@ def circumstances() -> Circumstances:
     )
 
 
+async def no_store() -> Any:
+    """A store that does not answer: nothing here depends on it."""
+    message = "there is no store here"
+    raise StoreError(message)
+
+
 class OfflineSpawner(EugoSpawner):
     """The real spawner with its desk replaced."""
 
-    offline_desk: Any = SimpleNamespace(catalog=circumstances().catalog)
+    offline_desk: Any = SimpleNamespace(catalog=circumstances().catalog, store=no_store)
 
     @property
     def desk(self) -> Any:
@@ -186,6 +193,7 @@ def a_spawner(
     """Return a spawner of Alice that is about to start; needs a running loop."""
     config = Config()
     config.EugoSpawner.namespace = "eugo"
+    config.EugoSpawner.now = lambda: NOW
     config.EugoSpawner.pvc_name_template = "home-{username}"
     config.EugoSpawner.storage_pvc_ensure = True
     config.EugoSpawner.service_account = "workspace"

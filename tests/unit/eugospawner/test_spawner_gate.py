@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jupyterhub.spawner import SpawnException
 
+from eugospawner import records
 from eugospawner.manifests import labels
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Exceeds, Fits
@@ -28,8 +29,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eugospawner.policy.quota import Demand
+    from eugospawner.store.refusals import Refused
 
 VOLUMES_AND_GPU = {**OPTIONS["share"], **OPTIONS["volumes"]}
+
+
+class FakeRefusals:
+    """Remembers what was refused; fails, or never answers, if told to."""
+
+    def __init__(self) -> None:
+        self.kept: list[Refused] = []
+        self.failure: Exception | None = None
+        self.hangs = False
+
+    async def add(self, refused: Refused) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+        self.kept.append(refused)
 
 
 class FakeStore:
@@ -37,6 +55,7 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.sessions = self.volumes = self
+        self.refusals = FakeRefusals()
         self.opened: list[str] = []
         #: Whether volumes can be added.
         self.has_room = True
@@ -207,6 +226,31 @@ async def test_a_store_that_never_reserves_what_it_says_is_left_is_a_fault(
         await spawner._start()
     assert refused.value.reason == "store-unavailable"
     assert len(spawner.desk.kept.opened) < 10
+
+
+async def test_a_refused_start_is_on_record_with_its_words(
+    spawner_with: Callable[..., OfflineSpawner],
+) -> None:
+    """L11: a changed plan is tried on them."""
+    spawner = spawner_with(gpu_model="L9000", gpu_count=1)
+    with pytest.raises(SpawnException):
+        await spawner._start()
+    (kept,) = spawner.desk.kept.refusals.kept
+    assert (kept.owner, kept.actor, kept.reason) == ("alice", "alice", "gpu-model-unknown")
+    assert kept.options == {"gpu_model": "L9000", "gpu_count": 1}
+
+
+@pytest.mark.parametrize("fault", ["fails", "hangs"])
+async def test_a_refusal_is_answered_even_if_it_cannot_be_recorded(
+    spawner_with: Callable[..., OfflineSpawner], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr(records, "_PATIENCE_SECONDS", 0.01)
+    spawner = spawner_with(gpu_model="L9000", gpu_count=1)
+    refusals = spawner.desk.kept.refusals
+    refusals.failure, refusals.hangs = StoreError("it is away"), fault == "hangs"
+    with pytest.raises(SpawnException) as refused:
+        await spawner._start()
+    assert refused.value.reason == "gpu-model-unknown"
 
 
 async def test_a_volume_for_which_no_room_is_left_makes_nothing(

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy.dialects import sqlite as dialects
 
 from eugospawner.store import sqlite, upgrade
-from eugospawner.store.book import _READ
+from eugospawner.store.book import ALL_SPANS, _read
 from eugospawner.store.connect import database_at
 
 TOGETHER = 8
@@ -38,7 +38,7 @@ def test_the_first_connections_to_a_new_file_wait_for_each_other(tmp_path):
 
 async def test_usage_is_sought_by_span_and_start_and_not_among_all_that_ever_was(tmp_path):
     """With one condition for all spans it took five times as long after three years (B4)."""
-    compiled = _READ._for(dialects.dialect())
+    compiled = _read(ALL_SPANS)._for(dialects.dialect())
     url = f"sqlite:///{tmp_path}/store.sqlite"
     await asyncio.to_thread(upgrade, url)
 
