@@ -6,8 +6,10 @@ from typing import Any
 from eugospawner.policy.accounts import (
     Accounts,
     Actor,
+    Directory,
     Group,
     Organization,
+    OrganizationRole,
     Person,
     Project,
 )
@@ -69,3 +71,22 @@ def some_accounts(
 ) -> Accounts:
     """The personal project first, then *others*."""
     return Accounts(person=person or a_person(), projects=(personal or a_project(), *others))
+
+
+def a_directory(**changes: Any) -> Directory:
+    """Alice owns Acme and Bob is in it; the group lab owns the project vision under a plan."""
+    plan, acme, lab = a_plan(), an_organization(), a_group()
+    values: dict[str, Any] = {
+        "organizations": {"acme": acme},
+        "groups": {"lab": lab},
+        "people": {
+            "alice": a_person(
+                organization="acme", role=OrganizationRole.OWNER, groups=frozenset({"lab"})
+            ),
+            "bob": a_person("bob", organization="acme", groups=frozenset({"lab"})),
+        },
+        "projects": {"vision": a_project("vision", plan=plan, organization=acme, group=lab)},
+        "plans": {plan.key: plan},
+        "default_plan": a_plan(""),
+    }
+    return Directory(**values | changes)
