@@ -24,15 +24,12 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eugospawner import assets, choices
+from eugospawner import assets, choices, lines
 from eugospawner.choices import size, text_of, with_unknown
 from eugospawner.policy import names, units
 from eugospawner.policy import volumes as volume_rules
 from eugospawner.policy.catalog import WHOLE_PERCENT, Catalog, Kind
-from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import BadQuantity
-from eugospawner.policy.limits import used_words, words_of
-from eugospawner.policy.quota import Span, SubjectKind
 from eugospawner.policy.reasons import PREREQUISITES
 
 if TYPE_CHECKING:
@@ -42,7 +39,6 @@ if TYPE_CHECKING:
     from eugospawner.policy.accounts import Accounts
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.decisions import Refusal
-    from eugospawner.policy.quota import Limit
     from eugospawner.policy.standing import Standing, StorageStanding
     from eugospawner.policy.volumes import Volumes
     from eugospawner.store import Workspace
@@ -206,8 +202,8 @@ def render(
             may_run_as_root=project.may_run_as_root,
             plan=plan,
             standings=(
-                *(_line(each, catalog.zone) for each in standings),
-                *(_storage_line(each) for each in storage_standings),
+                *(lines.line_of(each, catalog.zone) for each in standings),
+                *(lines.storage_line_of(each) for each in storage_standings),
             ),
             root_shell=options.get("root_shell") is True,
             advanced_open=any(by_word[word] or chosen.text(word) for word in _ADVANCED),
@@ -240,73 +236,9 @@ def _copies(workspaces: Iterable[Workspace], this: str) -> Iterator[Copy]:
             yield Copy(name=each.name, query=urlencode(fields(each.options), doseq=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One limit as people read it; *tone* is that of a badge."""
-
-    limit: str
-    used: str
-    left: str
-    resets: str
-    share: str
-    tone: str
-
-
-def _line(standing: Standing, zone: str) -> Line:
-    limit, period = standing.limit, standing.period
-    resets = "whenever something stops"
-    if period is not None:
-        resets = local(period.end, zone)
-        for what, at in (("all used up", standing.spent_at), ("80 % used", standing.warned_at)):
-            if at is not None:
-                resets += f"; at this rate {what} {local(at, zone)}"
-    return Line(
-        limit=label_of(limit),
-        used=used_words(standing.used, limit),
-        left=words_of(standing.left, limit),
-        resets=resets,
-        **_share(standing),
-    )
-
-
-def _storage_line(standing: StorageStanding) -> Line:
-    limit = standing.limit
-    return Line(
-        limit=f"Extra volumes, {_WHOSE[limit.subject.kind]}",
-        used=f"{size(standing.used)} of {size(standing.amount)}",
-        left=size(standing.left),
-        resets="whenever a volume is deleted",
-        **_share(standing),
-    )
-
-
-def _share(standing: Standing | StorageStanding) -> dict[str, str]:
-    return {
-        "share": "Used up" if standing.is_spent else f"{standing.percent} % used",
-        "tone": "danger" if standing.is_spent else "warn" if standing.is_warned else "good",
-    }
-
-
 def missing(refusals: Iterable[Refusal]) -> tuple[Refusal, ...]:
     """Return what is missing whatever is asked for (F11)."""
     return tuple(each for each in refusals if each.reason in PREREQUISITES)
-
-
-def label_of(limit: Limit) -> str:
-    """Return what a limit is called on the page: ``This month, you (L40S)``."""
-    model = f" ({limit.gpu_model})" if limit.gpu_model else ""
-    when = "At once" if limit.span is Span.AT_ONCE else f"This {limit.span}"
-    return f"{when}, {_WHOSE[limit.subject.kind]}{model}"
-
-
-#: Whose limit it is, as the owner reads it.
-_WHOSE: Final = {
-    SubjectKind.USER: "you",
-    SubjectKind.PROJECT: "the project",
-    SubjectKind.QUEUE: "the queue",
-    SubjectKind.GROUP: "the group",
-    SubjectKind.ORGANIZATION: "the organization",
-}
 
 
 def fields(words: Mapping[str, object]) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-from eugospawner import form
+from eugospawner import form, lines
 from eugospawner.choices import size
 from eugospawner.policy import units
 from eugospawner.policy.capacity import Fit
@@ -122,7 +122,7 @@ def _facts(admitted: Admitted) -> Iterator[form.Fact]:
         value=f"when you stop it, at the latest {ends}: {_BECAUSE[admitted.ends_because]}",
     )
     for each in admitted.shares:
-        yield form.Fact(label=form.label_of(each.limit), value=_of_share(each))
+        yield form.Fact(label=lines.label_of(each.limit), value=_of_share(each))
     if grant.mounts:
         paths = ", ".join(mount.mount_path for mount in grant.mounts)
         yield form.Fact(label="Volumes", value=f"your home, {paths}")

@@ -133,11 +133,28 @@ def limits_of(
     user, own, line = subjects[:3]
     plan = project.plan
     return (
-        *_at_once(plan.key or "defaults", own, plan.at_once),
-        *_at_once(plan.key or "defaults", user, plan.person_at_once),
+        *_at_once(_key_of(project), own, plan.at_once),
+        *_at_once(_key_of(project), user, plan.person_at_once),
         *_at_once(queue.key, line, queue.at_once),
         *_amounts(subjects, quotas, now),
     )
+
+
+def limits_about(
+    subject: Subject, project: Project | None, quotas: Iterable[Quota], now: datetime
+) -> tuple[Limit, ...]:
+    """
+    Return the limits that hold for *subject* whoever starts what in which queue.
+
+    Args:
+        project: The one that *subject* is; `None`: it is something else.
+    """
+    held = () if project is None else _at_once(_key_of(project), subject, project.plan.at_once)
+    return (*held, *_amounts((subject,), quotas, now))
+
+
+def _key_of(project: Project) -> str:
+    return project.plan.key or "defaults"
 
 
 def _at_once(key: str, subject: Subject, limits: AtOnce) -> Iterator[Limit]:

@@ -195,6 +195,16 @@ class Usage:
         tally = by_model.get(limit.gpu_model)
         return tally[settled] + tally[reserved] if tally else 0
 
+    def split(self, limit: Limit, start: str) -> tuple[int, int]:
+        """Return what is settled and what is reserved of that which `against` returns."""
+        by_model = self._by_model.get((limit.subject, limit.span, start), {})
+        place = _PLACE[limit.resource]
+        tallies = [tally for model, tally in by_model.items() if limit.gpu_model in {None, model}]
+        return (
+            sum(tally[place] for tally in tallies),
+            sum(tally[place + len(_PLACE)] for tally in tallies),
+        )
+
     def used(self, cell: Cell) -> Used:
         """Return what *cell* holds."""
         tally = self._by_model.get(cell[:3], {}).get(cell.gpu_model)

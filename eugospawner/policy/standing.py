@@ -106,10 +106,8 @@ def standings(
     now: datetime,
 ) -> tuple[Standing, ...]:
     """Return how it stands with all limits of a session in *project* and *queue*."""
-    return tuple(
-        _standing(limit, usage, catalog.zone, now)
-        for limit in limits_of(accounts, project, queue, catalog.quotas, now)
-    )
+    limits = limits_of(accounts, project, queue, catalog.quotas, now)
+    return tuple(standing(limit, usage, catalog.zone, now) for limit in limits)
 
 
 def storage_standings(
@@ -122,7 +120,8 @@ def storage_standings(
     )
 
 
-def _standing(limit: Limit, usage: Usage, zone: str, now: datetime) -> Standing:
+def standing(limit: Limit, usage: Usage, zone: str, now: datetime) -> Standing:
+    """Return how it stands with *limit*; its day or month is that of *zone*."""
     if limit.span is Span.AT_ONCE:
         used = usage.against(limit, "")
         return Standing(limit=limit, used=used, period=None, warned_at=None, spent_at=None)

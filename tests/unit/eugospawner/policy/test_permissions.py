@@ -3,7 +3,7 @@
 import pytest
 
 from eugospawner.policy.accounts import Actor, OrganizationRole
-from eugospawner.policy.permissions import Action, Object, Workspace, may
+from eugospawner.policy.permissions import Action, Object, Platform, Workspace, may
 from tests.factories import a_group, a_person, a_project, an_organization
 
 ACME, LAB = an_organization("acme"), a_group("lab")
@@ -33,29 +33,38 @@ OBJECTS: dict[str, Object] = {
     "workspace there": Workspace(owner=ALICE, project=PERSONAL),
     "project of no organization": ALONE,
     "workspace in that": Workspace(owner=ALICE, project=ALONE),
+    "person": ALICE,
+    "group": LAB,
+    "organization": ACME,
+    "platform": Platform(),
 }
 
 #: Of whom, in a few words: what they may do to each object, in the order of OBJECTS.
-#: s: start, u: see usage, b: bind a plan, q: change a quota.
+#: s: start, u: see usage, b: bind a plan, q: change a quota, t: steer.
 TABLE = {
-    "ada": ("subq", "subq", "subq", "subq", "subq", "subq"),  # platform admin
-    "alice": ("u", "su", "u", "su", "u", "su"),  # the owner, and a member of the group
-    "mary": ("ub", "ub", "", "", "", ""),  # member and manager
-    "olga": ("ubq", "ubq", "ubq", "ubq", "", ""),  # owner of the organization
-    "adam": ("ubq", "ubq", "ubq", "ubq", "", ""),  # admin of it
-    "bert": ("", "", "", "", "", ""),  # of the organization, but not in the group
-    "rosa": ("", "", "", "", "", ""),  # owner of another organization
-    "rick": ("", "", "", "", "", ""),
-    "rita": ("", "", "", "", "", ""),
-    "walt": ("", "", "", "", "", ""),
-    "nobody": ("", "", "", "", "", ""),  # knows the way in, and is in no list
-    "": ("", "", "", "", "", ""),
-}
+    # platform admin
+    "ada": (
+        "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt"
+    ),
+    # the owner, and a member of the group
+    "alice": ("u", "su", "u", "su", "u", "su", "u", "u", "", ""),
+    "mary": ("ub", "ub", "", "", "", "", "", "u", "", ""),  # member and manager
+    "olga": ("ubq", "ubq", "ubq", "ubq", "", "", "u", "", "u", ""),  # owner of the organization
+    "adam": ("ubq", "ubq", "ubq", "ubq", "", "", "u", "", "u", ""),  # admin of it
+    "bert": ("", "", "", "", "", "", "", "", "", ""),  # of the organization, not in the group
+    "rosa": ("", "", "", "", "", "", "", "", "", ""),  # owner of another organization
+    "rick": ("", "", "", "", "", "", "", "", "", ""),
+    "rita": ("", "", "", "", "", "", "", "", "", ""),
+    "walt": ("", "", "", "", "", "", "", "", "", ""),
+    "nobody": ("", "", "", "", "", "", "", "", "", ""),  # knows the way in, and is in no list
+    "": ("", "", "", "", "", "", "", "", "", ""),
+}  # fmt: skip
 LETTERS = {
     "s": Action.START,
     "u": Action.SEE_USAGE,
     "b": Action.BIND_PLAN,
     "q": Action.CHANGE_QUOTA,
+    "t": Action.STEER,
 }
 OUTSIDE = ["rosa", "rick", "rita", "walt", "nobody", "", "Alice", "alice ", "acme", "lab"]
 

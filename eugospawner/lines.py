@@ -1,0 +1,91 @@
+"""
+Lines: how it stands with limits, in words.
+
+The spawn page, the usage pages, the API and the command line say the same of the same limit, because
+they all say what stands here. Source: features L6, F98 to F102.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from eugospawner.choices import size
+from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.limits import used_words, words_of
+from eugospawner.policy.quota import Span, SubjectKind
+
+if TYPE_CHECKING:
+    from eugospawner.policy.quota import Limit
+    from eugospawner.policy.standing import Standing, StorageStanding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One limit as people read it; *tone* is that of a badge."""
+
+    limit: str
+    used: str
+    left: str
+    resets: str
+    share: str
+    tone: str
+
+
+def line_of(standing: Standing, zone: str, whose: str | None = None) -> Line:
+    """
+    Return the line of *standing*, with times of *zone*.
+
+    Args:
+        whose: Of whom the limit is; `None`: as its owner reads it.
+    """
+    limit, period = standing.limit, standing.period
+    resets = "whenever something stops"
+    if period is not None:
+        resets = local(period.end, zone)
+        for what, at in (("all used up", standing.spent_at), ("80 % used", standing.warned_at)):
+            if at is not None:
+                resets += f"; at this rate {what} {local(at, zone)}"
+    return Line(
+        limit=label_of(limit, whose),
+        used=used_words(standing.used, limit),
+        left=words_of(standing.left, limit),
+        resets=resets,
+        **_share(standing),
+    )
+
+
+def storage_line_of(standing: StorageStanding, whose: str | None = None) -> Line:
+    """Return the line of *standing*; *whose* as of `line_of`."""
+    limit = standing.limit
+    return Line(
+        limit=f"Extra volumes, {whose or _WHOSE[limit.subject.kind]}",
+        used=f"{size(standing.used)} of {size(standing.amount)}",
+        left=size(standing.left),
+        resets="whenever a volume is deleted",
+        **_share(standing),
+    )
+
+
+def _share(standing: Standing | StorageStanding) -> dict[str, str]:
+    return {
+        "share": "Used up" if standing.is_spent else f"{standing.percent} % used",
+        "tone": "danger" if standing.is_spent else "warn" if standing.is_warned else "good",
+    }
+
+
+def label_of(limit: Limit, whose: str | None = None) -> str:
+    """Return what a limit is called on the page: ``This month, you (L40S)``."""
+    model = f" ({limit.gpu_model})" if limit.gpu_model else ""
+    when = "At once" if limit.span is Span.AT_ONCE else f"This {limit.span}"
+    return f"{when}, {whose or _WHOSE[limit.subject.kind]}{model}"
+
+
+#: Whose limit it is, as the owner reads it.
+_WHOSE: Final = {
+    SubjectKind.USER: "you",
+    SubjectKind.PROJECT: "the project",
+    SubjectKind.QUEUE: "the queue",
+    SubjectKind.GROUP: "the group",
+    SubjectKind.ORGANIZATION: "the organization",
+}

@@ -1,0 +1,115 @@
+"""
+Problems: how a service says no, to programs and to people (RFC 9457).
+
+Every refusal has a machine reason, a sentence and the status that goes with it. The rules' own
+reasons (`policy.reasons`) are passed on as they are; those of the doors stand here. Source: design §5.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from eugospawner.policy.errors import EugoError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The media type of a problem.
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+class DoorReason(StrEnum):
+    """Why a door does not let a request through."""
+
+    NOT_SIGNED_IN = "not-signed-in"
+    NOT_PERMITTED = "not-permitted"
+    NOT_FOUND = "not-found"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    MALFORMED = "malformed"
+    TOO_LARGE = "too-large"
+    NOT_JSON = "not-json"
+    SETTINGS_WRONG = "settings-wrong"
+    SETTINGS_CHANGED = "settings-changed"
+    STORE_UNAVAILABLE = "store-unavailable"
+    HUB_UNAVAILABLE = "hub-unavailable"
+    FAILED = "failed"
+
+
+#: HTTP status and what it means, in the order of the reference.
+RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
+    DoorReason.MALFORMED: (400, "A parameter or the body is not what the API describes."),
+    DoorReason.NOT_SIGNED_IN: (401, "There is no token, or it is not valid (any more)."),
+    DoorReason.NOT_PERMITTED: (403, "Who asks may not do or see this."),
+    DoorReason.NOT_FOUND: (404, "There is no such thing, or who asks may not know of it."),
+    DoorReason.METHOD_NOT_ALLOWED: (405, "The address has no such method."),
+    DoorReason.SETTINGS_CHANGED: (409, "Somebody changed the settings since they were read."),
+    DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
+    DoorReason.NOT_JSON: (415, "The body is not declared as application/json."),
+    DoorReason.SETTINGS_WRONG: (422, "With this change the settings would make no sense."),
+    DoorReason.FAILED: (500, "A fault of ours; the service's log has it."),
+    DoorReason.HUB_UNAVAILABLE: (502, "The hub could not be asked who this is."),
+    DoorReason.STORE_UNAVAILABLE: (503, "The records cannot be reached; try again."),
+}
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str = Field(description="Where it stands: `body.document.hours`.")
+    detail: str = Field(description="What is wrong with it, and what to write.")
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(description="`urn:eugo:reason:` and the machine reason.")
+    title: str = Field(description="What the reason means in general.")
+    status: int = Field(description="The HTTP status, again.")
+    detail: str = Field(description="What is wrong and what to do, as the pages say it.")
+    reason: str = Field(description="The machine reason.")
+    errors: list[FieldProblem] = Field(default=[], description="Each field that is wrong.")
+
+
+class Fault(EugoError):
+    """A request that is refused at a door."""
+
+    def __init__(
+        self, reason: DoorReason, detail: str, errors: tuple[FieldProblem, ...] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.errors = errors
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer."""
+        return RULES[self.reason][0]
+
+    def to_problem(self) -> Problem:
+        """Return the answer's body."""
+        return Problem(
+            type=f"urn:eugo:reason:{self.reason}",
+            title=RULES[self.reason][1],
+            status=self.status,
+            detail=self.detail,
+            reason=str(self.reason),
+            errors=list(self.errors),
+        )
+
+
+def not_permitted(what: str) -> Fault:
+    """Return the refusal of somebody who may not do *what*, which ends a sentence."""
+    return Fault(DoorReason.NOT_PERMITTED, f"You may not {what}. Ask an admin.")
+
+
+def not_found(what: str) -> Fault:
+    """Return the refusal of something that is not there; *what* begins a sentence."""
+    return Fault(DoorReason.NOT_FOUND, f"{what} does not exist, or you may not see it.")
