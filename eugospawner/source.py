@@ -55,6 +55,28 @@ class Source:
         self.settings, self._changes, self.revision = parsed, merged, changes[-1].revision
         return True
 
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
+
+    def documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the entries as they are, by section and key, in the words of the file."""
+        return settings.documents(self._text, self._changes)
+
+    def documents_of_file(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the entries that stand in the file."""
+        return settings.documents(self._text)
+
+    def with_changes(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
+        """
+        Return the settings as they would be with *changes*; `None` as a document removes an entry.
+
+        Raises:
+            ConfigError: They would make no sense.
+        """
+        return self._parse(self._changes | dict(changes))
+
     def _parse(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
         parsed = settings.parse(self._text, name=str(self._path), changes=changes)
         catalog = settings.mark_unavailable(parsed.catalog, kinds=self._kinds, images=self._images)

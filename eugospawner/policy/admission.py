@@ -13,7 +13,9 @@ decides anew about the amounts, by the same `quota.fit`, in the transaction that
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, assert_never
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias, assert_never
 
 from eugospawner.policy import entitlement_rules, request_rules
 from eugospawner.policy.capacity import Fit
@@ -41,7 +43,7 @@ from eugospawner.policy.quota import (
 from eugospawner.policy.reasons import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from eugospawner.policy.accounts import Accounts, Actor
@@ -52,6 +54,17 @@ if TYPE_CHECKING:
     from eugospawner.policy.quota import Demand, Usage
     from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
     from eugospawner.policy.volumes import Volumes
+
+_Rule: TypeAlias = "Callable[[Case], Iterator[Refusal]]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One rule of a decision: what was asked, and why the answer was no, if it was."""
+
+    rule: str
+    refusals: tuple[Refusal, ...]
+
 
 #: Who asks and where; asked even if the profile does not exist.
 _ACCESS: Final = (
@@ -106,22 +119,72 @@ def decide(
     Source: design §5.
     """
     case = resolve(request, actor, catalog, accounts, usage, volumes, cluster, now)
-    refusals = [refusal for rule in _ACCESS for refusal in rule(case)]
-    if request.profile is not None and request.profile not in catalog.profiles:
-        # Whatever else was asked cannot be judged without a profile.
-        return Denied(refusals=(*refusals, _unknown_profile(case)))
-    refusals += [refusal for rule in _RULES for refusal in rule(case)]
+    refusals = [refusal for rule in _rules_of(case) for refusal in rule(case)]
     return Denied(refusals=tuple(refusals)) if refusals else _admit(case)
 
 
-def _unknown_profile(case: Case) -> Refusal:
-    return Refusal(
+def path(
+    request: WorkspaceRequest,
+    actor: Actor,
+    catalog: Catalog,
+    accounts: Accounts,
+    usage: Usage,
+    volumes: Volumes,
+    cluster: ClusterView,
+    now: datetime,
+) -> tuple[Asked, ...]:
+    """Return every rule that `decide` asks with these arguments, in its order, and the answer."""
+    case = resolve(request, actor, catalog, accounts, usage, volumes, cluster, now)
+    return tuple(
+        Asked(rule=QUESTIONS[rule], refusals=tuple(rule(case))) for rule in _rules_of(case)
+    )
+
+
+def _rules_of(case: Case) -> tuple[_Rule, ...]:
+    asked = case.request.profile
+    if asked is not None and asked not in case.catalog.profiles:
+        # Whatever else was asked cannot be judged without a profile.
+        return (*_ACCESS, _unknown_profile)
+    return (*_ACCESS, *_RULES)
+
+
+def _unknown_profile(case: Case) -> Iterator[Refusal]:
+    yield Refusal(
         reason=Reason.PROFILE_UNKNOWN,
         word="profile",
         sentence=f"There is no profile {case.request.profile!r}. "
         f"Choose one of: {', '.join(case.catalog.profiles)}.",
         change={"profile": case.catalog.default_profile},
     )
+
+
+#: Each rule as a question.
+QUESTIONS: Final[Mapping[_Rule, str]] = MappingProxyType(
+    {
+        entitlement_rules.account: "Is the owner's account active?",
+        entitlement_rules.organization: "Is the organization that would pay active?",
+        entitlement_rules.prerequisites: "Is everything there that must be?",
+        entitlement_rules.permission: "May who asks start workspaces of the owner?",
+        entitlement_rules.project: "Is the owner in the project?",
+        entitlement_rules.name: "Is the workspace's name fit and free?",
+        entitlement_rules.queue: "Is the queue in the plan, and open?",
+        _unknown_profile: "Does the profile exist?",
+        request_rules.offered: "Does the profile have the flavor and the editor?",
+        entitlement_rules.profile_in_plan: "Is the profile in the plan?",
+        request_rules.image: "Is the image in the allowlist?",
+        entitlement_rules.image_in_plan: "Is the image in the plan?",
+        entitlement_rules.root: "Is a root shell allowed?",
+        request_rules.gpu_model: "Does the GPU model exist?",
+        entitlement_rules.model_in_plan: "Is the GPU model in the plan?",
+        request_rules.gpu_amounts: "Can the model be had in this number and share?",
+        request_rules.compute: "Are CPU and memory within bounds?",
+        entitlement_rules.within_plan: "Is it no more than the plan allows at once?",
+        request_rules.storage: "Can the volumes be mounted so?",
+        entitlement_rules.volumes_within_limits: "Is there room for new volumes?",
+        entitlement_rules.left: "Is enough left of what may be used?",
+        request_rules.presence: "Does the cluster have such GPUs?",
+    }
+)
 
 
 def nearest(

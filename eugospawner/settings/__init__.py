@@ -40,6 +40,7 @@ CHANGEABLE: Final = (
     "groups",
     "projects",
     "people",
+    "profiles",
     "plans",
     "queues",
     "quotas",
@@ -157,6 +158,19 @@ def parse(text: str, *, name: str, changes: Changes | None = None) -> Settings:
     if file is None or problems:
         raise ConfigError("\n".join(located(name, root, problems, changes or {})))
     return _values(file)
+
+
+def documents(text: str, changes: Changes | None = None) -> Mapping[str, Mapping[str, Any]]:
+    """
+    Return the entries of all sections by section and key, in the words of the file.
+
+    Args:
+        text: Of a file that `parse` has taken.
+    """
+    content = _changed(read(text)[2], changes or {})
+    if not isinstance(content, dict):
+        return {}
+    return {section: entries for section, entries in content.items() if isinstance(entries, dict)}
 
 
 def _changed(content: object, changes: Changes) -> object:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from eugospawner.options import WORDS
 from eugospawner.policy.accounts import Accounts
-from eugospawner.policy.admission import nearest
+from eugospawner.policy.admission import Asked, nearest, path
 from eugospawner.policy.capacity import ClusterView, Fit
 from eugospawner.policy.catalog import AtOnce, Strategy
 from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued
 from eugospawner.policy.plans import Plan
-from eugospawner.policy.quota import MIB
+from eugospawner.policy.quota import MIB, Usage
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.requests import VolumeRequest, WorkspaceRequest
 from eugospawner.policy.volumes import is_key, overlap, problem_of_path
@@ -417,3 +417,30 @@ def test_no_session_is_longer_than_the_longest_nor_shorter_than_a_minute() -> No
         assert timedelta(minutes=1) <= found.ends_at - world.now + timedelta(milliseconds=1)
         assert found.ends_at <= world.now + longest
     assert admitted > 100
+
+
+def test_the_path_of_a_decision_is_the_decision() -> None:
+    """What is explained is what is decided, rule by rule, in the order of admission."""
+    random, refused = chance(11), 0
+    for number in range(400):
+        make = a_sensible_request if number % 2 else a_random_request
+        request, world = make(random), a_random_world(random)
+        decision, steps = world.decide(request), asked_of(world, request)
+        told = tuple(refusal for step in steps for refusal in step.refusals)
+        assert told == (decision.refusals if isinstance(decision, Denied) else ())
+        assert len({step.rule for step in steps}) == len(steps)
+        refused += bool(told)
+    assert 0 < refused < 400
+
+
+def asked_of(world: World, request: WorkspaceRequest) -> tuple[Asked, ...]:
+    return path(
+        request,
+        world.actor,
+        world.catalog,
+        world.accounts,
+        Usage(world.cells),
+        world.volumes,
+        world.cluster,
+        world.now,
+    )
