@@ -7,6 +7,8 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 - `EUGO_CATALOG`: path of catalog.yaml (default: helm-values/catalog.yaml beside this file)
 - `EUGO_DATABASE_URL`: the store, sqlite:///PATH or postgresql+asyncpg://…
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
+- `EUGO_QUOTA_URL`: where the quota service listens (default: http://127.0.0.1:8191)
+- `EUGO_LOG_FORMAT`: of the services' logs: text (the default) or json
 """
 
 import os
@@ -55,6 +57,7 @@ c.EugoSpawner.http_timeout = 60
 # service gets what it needs and none of the hub's secrets.
 passed = (
     "EUGO_DATABASE_URL",
+    "EUGO_LOG_FORMAT",
     "EUGO_NAMESPACE",
     "KUBECONFIG",
     "KUBERNETES_SERVICE_HOST",  # in a cluster there is no kubeconfig
@@ -63,20 +66,37 @@ passed = (
     "NO_PROXY",
     "no_proxy",
 )
+surroundings = {name: os.environ[name] for name in passed if name in os.environ}
 c.JupyterHub.services = [
     {
         "name": "reaper",
         "command": [sys.executable, "-m", "hub_services.reaper"],
         "cwd": str(here),
         "display": False,  # it has no page
-        "environment": {name: os.environ[name] for name in passed if name in os.environ},
-    }
+        "environment": surroundings,
+    },
+    {
+        "name": "quota",
+        "url": os.environ.get("EUGO_QUOTA_URL") or "http://127.0.0.1:8191",
+        "command": [sys.executable, "-m", "hub_services.quota"],
+        "cwd": str(here),
+        "environment": surroundings | {"EUGO_CATALOG": str(Path(catalog).resolve())},
+        # It is the hub's own: nobody need be asked whether it may know who they are. An admin's
+        # session may act as an admin's there, and nowhere else.
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": ["admin-ui"],
+    },
 ]
 c.JupyterHub.load_roles = [
+    {
+        "name": "user",
+        "description": "What everybody may: their own servers, and what they use of quotas",
+        "scopes": ["self", "access:services!service=quota"],
+    },
     {
         "name": "reaper",
         "description": "See everybody's servers, to tell which Pods nobody answers for",
         "services": ["reaper"],
         "scopes": ["list:users", "read:servers"],
-    }
+    },
 ]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub.utils import url_escape_path, url_path_join
 from kubespawner import KubeSpawner
-from kubespawner.slugs import is_valid_label, safe_slug
 from traitlets import Callable as CallableTrait
 from traitlets import Dict, Integer, TraitError, Unicode, default, validate
 
@@ -28,6 +27,7 @@ from eugospawner.policy.accounts import Actor
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Fits
+from eugospawner.slugs import slug_of
 from eugospawner.store.refusals import Refused
 
 if TYPE_CHECKING:
@@ -139,8 +139,7 @@ class DecidingSpawner(KubeSpawner):
         return desk_of(self)
 
     def _slug(self, name: str) -> str:
-        slug: str = safe_slug(name, is_valid=is_valid_label) if name else ""
-        return slug
+        return slug_of(name)
 
     def _actor(self, handler: Any = None) -> Actor:
         """

@@ -8,7 +8,7 @@ they all say what stands here. Source: features L6, F98 to F102.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from eugospawner.choices import size
 from eugospawner.policy.entitlement_rules import local
@@ -29,7 +29,7 @@ class Line:
     left: str
     resets: str
     share: str
-    tone: str
+    tone: Literal["good", "warn", "danger"]
 
 
 def line_of(standing: Standing, zone: str, whose: str | None = None) -> Line:
@@ -51,7 +51,8 @@ def line_of(standing: Standing, zone: str, whose: str | None = None) -> Line:
         used=used_words(standing.used, limit),
         left=words_of(standing.left, limit),
         resets=resets,
-        **_share(standing),
+        share=_share(standing),
+        tone=_tone(standing),
     )
 
 
@@ -63,15 +64,19 @@ def storage_line_of(standing: StorageStanding, whose: str | None = None) -> Line
         used=f"{size(standing.used)} of {size(standing.amount)}",
         left=size(standing.left),
         resets="whenever a volume is deleted",
-        **_share(standing),
+        share=_share(standing),
+        tone=_tone(standing),
     )
 
 
-def _share(standing: Standing | StorageStanding) -> dict[str, str]:
-    return {
-        "share": "Used up" if standing.is_spent else f"{standing.percent} % used",
-        "tone": "danger" if standing.is_spent else "warn" if standing.is_warned else "good",
-    }
+def _share(standing: Standing | StorageStanding) -> str:
+    return "Used up" if standing.is_spent else f"{standing.percent} % used"
+
+
+def _tone(standing: Standing | StorageStanding) -> Literal["good", "warn", "danger"]:
+    if standing.is_spent:
+        return "danger"
+    return "warn" if standing.is_warned else "good"
 
 
 def label_of(limit: Limit, whose: str | None = None) -> str:

@@ -28,6 +28,8 @@ class Source:
     Attributes:
         settings: As last read.
         revision: Of the last change in them.
+        documents: Their entries by section and key, in the words of the file.
+        documents_of_file: Likewise without what was changed.
     """
 
     def __init__(self, path: Path, *, kinds: Mapping[str, str], images: Mapping[str, str]) -> None:
@@ -36,37 +38,34 @@ class Source:
         self._changes: dict[tuple[str, str], Any] = {}
         self.revision = 0
         self.settings = self._parse(self._changes)
+        self.documents_of_file = self.documents = settings.documents(self._text)
 
     def take(self, changes: Sequence[Change]) -> bool:
         """
-        Take over *changes*, which follow those before; return whether there were any.
+        Take over *changes*, as read of the store; return whether there were any.
+
+        Whoever read before somebody else took newer ones over does not bring the older ones back.
 
         Raises:
             StoreError: With them the settings make no sense, so nothing may be decided by them.
         """
-        if not changes:
-            return False
-        merged = self._changes | {(each.section, each.key): each.document for each in changes}
+        newer = [each for each in changes if each.revision > self.revision]
+        if not newer:
+            return bool(changes)
+        merged = self._changes | {(each.section, each.key): each.document for each in newer}
         try:
             parsed = self._parse(merged)
         except ConfigError as error:
             message = f"What was changed at run time does not fit the catalog: {error}"
             raise StoreError(message) from error
-        self.settings, self._changes, self.revision = parsed, merged, changes[-1].revision
+        self.settings, self._changes, self.revision = parsed, merged, newer[-1].revision
+        self.documents = settings.with_changes(self.documents_of_file, merged)
         return True
 
     @property
     def path(self) -> Path:
         """Of the file."""
         return self._path
-
-    def documents(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the entries as they are, by section and key, in the words of the file."""
-        return settings.documents(self._text, self._changes)
-
-    def documents_of_file(self) -> Mapping[str, Mapping[str, Any]]:
-        """Return the entries that stand in the file."""
-        return settings.documents(self._text)
 
     def with_changes(self, changes: Mapping[tuple[str, str], Any]) -> Settings:
         """

@@ -67,12 +67,24 @@ def limits_of(
     return tuple(_limits(owner, project, quotas, now))
 
 
+def limits_about(
+    subject: Subject, quotas: Iterable[StorageQuota], now: datetime
+) -> tuple[StorageLimit, ...]:
+    """Return what holds for the volumes of *subject*, whoever makes them."""
+    return tuple(_amounts((subject,), quotas, now))
+
+
 def _limits(
     owner: str, project: Project, quotas: Iterable[StorageQuota], now: datetime
 ) -> Iterator[StorageLimit]:
     if (most := project.plan.volumes_bytes) is not None:
         yield StorageLimit(quota="", subject=Subject(SubjectKind.USER, owner), size_bytes=most)
-    payers = payers_of(owner, project)
+    yield from _amounts(payers_of(owner, project), quotas, now)
+
+
+def _amounts(
+    payers: tuple[Subject, ...], quotas: Iterable[StorageQuota], now: datetime
+) -> Iterator[StorageLimit]:
     for quota in quotas:
         for payer in payers:
             if payer.kind is quota.subject.kind and quota.subject.key in {EACH, payer.key}:

@@ -160,14 +160,21 @@ def parse(text: str, *, name: str, changes: Changes | None = None) -> Settings:
     return _values(file)
 
 
-def documents(text: str, changes: Changes | None = None) -> Mapping[str, Mapping[str, Any]]:
-    """
-    Return the entries of all sections by section and key, in the words of the file.
+#: Entries by section and key, in the words of the file.
+Documents = Mapping[str, Mapping[str, Any]]
 
-    Args:
-        text: Of a file that `parse` has taken.
-    """
-    content = _changed(read(text)[2], changes or {})
+
+def documents(text: str) -> Documents:
+    """Return the entries of a file's *text* that `parse` has taken."""
+    return _sections(read(text)[2])
+
+
+def with_changes(entries: Documents, changes: Changes) -> Documents:
+    """Return *entries* with *changes* in them."""
+    return _sections(_changed(dict(entries), changes))
+
+
+def _sections(content: object) -> Documents:
     if not isinstance(content, dict):
         return {}
     return {section: entries for section, entries in content.items() if isinstance(entries, dict)}

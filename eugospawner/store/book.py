@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql
 
 from eugospawner.policy.quota import (
     NOTHING,
+    UNUSED,
     Amounts,
     Cell,
     Span,
@@ -49,6 +50,8 @@ SETTLE: Final = "settle"
 RELEASE: Final = "release"
 
 _FIRST: Final = timedelta(days=1)
+#: SQLite takes some thousand values in a statement, PostgreSQL 32,767.
+_MOST_NAMES: Final = 500
 ALL_SPANS: Final = frozenset(Span)
 
 
@@ -214,6 +217,31 @@ def read_usage(
     return usage
 
 
+def read_days(
+    connection: Connection, subjects: Iterable[Subject], *, first_day: str, before: str
+) -> dict[Cell, Used]:
+    """
+    Return what the days from *first_day* on and before *before* come to, as cells of their months.
+
+    Args:
+        first_day: ISO day; so is *before*, which is not included.
+    """
+    by_name = {_name(subject): subject for subject in subjects}
+    names, found = list(by_name), dict[Cell, Used]()
+    for first in range(0, len(names), _MOST_NAMES):
+        values = {"names": names[first : first + _MOST_NAMES], "first": first_day, "last": before}
+        for row in connection.execute(_DAYS, values).mappings():
+            cell = Cell(
+                by_name[row["subject"]], Span.MONTH, month_of(row["start"]), row["gpu_model"]
+            )
+            settled, reserved = found.get(cell, UNUSED)
+            found[cell] = Used(
+                settled.plus(Amounts(*(row[f"settled_{each}"] for each in Amounts._fields))),
+                reserved.plus(Amounts(*(row[f"reserved_{each}"] for each in Amounts._fields))),
+            )
+    return found
+
+
 def _name(subject: Subject) -> str:
     return subject.kind + ":" + subject.key
 
@@ -250,6 +278,14 @@ _ROWS: Final = select(
     _COLUMN.reserved_gpu,
     _COLUMN.reserved_cpu,
     _COLUMN.reserved_memory,
+)
+
+
+_DAYS: Final = _ROWS.where(
+    _COLUMN.subject.in_(bindparam("names", expanding=True)),
+    _COLUMN.span == Span.DAY.value,
+    _COLUMN.start >= bindparam("first"),
+    _COLUMN.start < bindparam("last"),
 )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.store import schema
-from eugospawner.store.book import ALL_SPANS, read_usage
+from eugospawner.store.book import ALL_SPANS, read_days, read_usage
 from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.consumption import Consumption
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from eugospawner.policy.quota import Span, Subject, Usage
+    from eugospawner.policy.quota import Cell, Span, Subject, Usage, Used
     from eugospawner.policy.volumes import Volume
     from eugospawner.store.changes import Change
     from eugospawner.store.database import Database
@@ -139,6 +139,16 @@ class Store:
             )
 
         return await self._database.look("read what a decision needs", look)
+
+    async def usage_of_days(
+        self, subjects: Iterable[Subject], *, first_day: str, before: str
+    ) -> Mapping[Cell, Used]:
+        """Return what some days come to, as cells of their months; see `book.read_days`."""
+        whom = tuple(subjects)
+        return await self._database.look(
+            "read the usage of some days",
+            lambda connection: read_days(connection, whom, first_day=first_day, before=before),
+        )
 
     async def ping(self) -> None:
         """

@@ -8,7 +8,7 @@ reasons (`policy.reasons`) are passed on as they are; those of the doors stand h
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,10 @@ from eugospawner.policy.errors import EugoError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from eugospawner.policy.errors import ConfigError
+
+_Found = TypeVar("_Found")
 
 #: The media type of a problem.
 CONTENT_TYPE: Final = "application/problem+json"
@@ -105,11 +109,41 @@ class Fault(EugoError):
         )
 
 
-def not_permitted(what: str) -> Fault:
-    """Return the refusal of somebody who may not do *what*, which ends a sentence."""
-    return Fault(DoorReason.NOT_PERMITTED, f"You may not {what}. Ask an admin.")
+def permit(what: str, *, allowed: bool) -> None:
+    """
+    Return if it is *allowed*.
+
+    Args:
+        what: What is not, else: it ends "You may not …".
+    """
+    if not allowed:
+        raise Fault(DoorReason.NOT_PERMITTED, f"You may not {what}. Ask an admin.")
 
 
-def not_found(what: str) -> Fault:
-    """Return the refusal of something that is not there; *what* begins a sentence."""
-    return Fault(DoorReason.NOT_FOUND, f"{what} does not exist, or you may not see it.")
+def existing(found: _Found | None, kind: str, key: str) -> _Found:
+    """
+    Return *found*.
+
+    Raises:
+        Fault: It is `None`: there is no *kind* named *key*.
+    """
+    if found is None:
+        message = f"There is no {kind} {key!r}, or you may not see it."
+        raise Fault(DoorReason.NOT_FOUND, message)
+    return found
+
+
+def settings_wrong(error: ConfigError) -> Fault:
+    """Return the refusal of a change with which the settings make no sense."""
+    # The place of a problem is the change itself.
+    told = [line.removeprefix("changed at run time: ") for line in str(error).splitlines()]
+    return Fault(DoorReason.SETTINGS_WRONG, "\n".join(told))
+
+
+def settings_changed() -> Fault:
+    """Return the refusal of a change that was made from settings which are not the newest."""
+    return Fault(
+        DoorReason.SETTINGS_CHANGED,
+        "Somebody changed the settings since you read them. Read them again, and see whether your "
+        "change is still right.",
+    )

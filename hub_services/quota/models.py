@@ -175,10 +175,16 @@ class Change(BaseModel):
     )
 
 
-class Removal(BaseModel):
-    """Why an entry goes."""
+class Preview(BaseModel):
+    """An entry as it would be."""
 
     model_config = _TAKEN
+
+    document: dict[str, JsonValue] | None = Field(description="Null: the entry is removed.")
+
+
+class EntryRemoval(EntryPath):
+    """An entry that goes, and why."""
 
     reason: Reason = Field(description="Why; kept in the audit.")
     revision: int | None = Field(default=None, ge=0, description="As of a change.")
@@ -201,6 +207,13 @@ class OverridePath(BaseModel):
     model_config = _TAKEN
 
     key: Name = Field(description="The quota's key.")
+
+
+class OverrideRemoval(OverridePath):
+    """An override that goes, and why."""
+
+    reason: Reason = Field(description="Why; kept in the audit.")
+    revision: int | None = Field(default=None, ge=0, description="As of a change.")
 
 
 class NewOverride(BaseModel):
@@ -255,20 +268,13 @@ class AuditLines(BaseModel):
     lines: list[AuditLine]
 
 
-class WindowQuery(BaseModel):
-    """How many openings."""
-
-    model_config = _TAKEN
-
-    count: Annotated[int, Field(ge=1, le=100)] = 10
-
-
-class PlanPath(BaseModel):
-    """A plan."""
+class OpeningsQuery(BaseModel):
+    """Of which plan, and how many."""
 
     model_config = _TAKEN
 
     key: Name = Field(description="The plan's key.")
+    count: Annotated[int, Field(ge=1, le=100)] = 10
 
 
 class OpeningLine(BaseModel):

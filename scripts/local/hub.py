@@ -47,6 +47,9 @@ class Settings:
     proxy_api_port: int
     """Where the hub commands the proxy; loopback only."""
 
+    quota_port: int
+    """Where the quota service listens; loopback only."""
+
     proxy_command: tuple[str, ...]
     """Node and the proxy's script."""
 
@@ -69,6 +72,7 @@ class Settings:
         hub_address: str,
         hub_port: int,
         proxy_api_port: int,
+        quota_port: int,
         proxy_command: tuple[str, ...],
         unavailable: Mapping[str, Mapping[str, str]],
     ) -> Settings:
@@ -78,6 +82,7 @@ class Settings:
             hub_address=hub_address,
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
+            quota_port=quota_port,
             proxy_command=proxy_command,
             unavailable=unavailable,
             folder=str(workdir.folder),
@@ -104,6 +109,7 @@ def environment(
     catalog: Path,
     settings: Path,
     kubeconfig: Path,
+    quota_port: int,
 ) -> dict[str, str]:
     """Return the hub's environment variables, made from *inherited* ones."""
     kept = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
@@ -113,6 +119,7 @@ def environment(
         "EUGO_CATALOG": str(catalog),
         "EUGO_DATABASE_URL": store_url,
         "EUGO_NAMESPACE": "eugo",
+        "EUGO_QUOTA_URL": f"http://{LOOPBACK}:{quota_port}",
         "KUBECONFIG": str(kubeconfig),
         "NO_PROXY": direct,
         "no_proxy": direct,

@@ -138,8 +138,8 @@ class Run:
 
     def _settings(self, port: int) -> hub.Settings:
         remembered = self.workdir.remembered_ports()
-        hub_port, proxy_api_port = ports.choose(2, remembered=remembered)
-        self.workdir.remember_ports(hub=hub_port, proxy_api=proxy_api_port)
+        hub_port, proxy_api_port, quota_port = ports.choose(3, remembered=remembered)
+        self.workdir.remember_ports(hub=hub_port, proxy_api=proxy_api_port, quota=quota_port)
         environment = Environment(self.root)
         node = tools.find_node(os.environ.get("PATH", ""), venv=environment.folder)
         if node is None:
@@ -153,6 +153,7 @@ class Run:
             hub_address=self.options.hub_address,
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
+            quota_port=quota_port,
             # The hub starts the proxy, and a hub that is killed cannot stop it.
             proxy_command=(
                 *processes.dying_with_its_parent(),
@@ -199,6 +200,7 @@ class Run:
                     catalog=self.options.catalog,
                     settings=self.workdir.write("hub.json", settings.to_json()),
                     kubeconfig=kubeconfig,
+                    quota_port=settings.quota_port,
                 ),
                 output=log,
                 folder=self.workdir.folder,

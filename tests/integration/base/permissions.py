@@ -73,6 +73,12 @@ IN_THE_NAMESPACE: Final = (
         verbs=READ | {"create", "delete"},
         needed_for="network rules of one workspace",
     ),
+    Permission(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=frozenset({"get", "create", "update"}),
+        needed_for="which replica of a service acts",
+    ),
 )
 
 OF_THE_CLUSTER: Final = tuple(

@@ -1,0 +1,235 @@
+"""
+``python -m hub_services.quota``: the quota service, started by the hub.
+
+Wiring: the settings of the process come from the environment, the objects are put together; then pages
+and API are served, the lease is renewed and sweeps are made until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from kubernetes_asyncio.client import ApiClient
+from tornado import web
+from tornado.httpserver import HTTPServer
+
+from eugospawner.slugs import slug_of
+from eugospawner.source import Source
+from hub_services.common import api as apis
+from hub_services.common import loop, process
+from hub_services.common.clock import SystemClock
+from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
+from hub_services.common.lease import Lease
+from hub_services.common.metrics import SweepMetrics
+from hub_services.common.web import Auth, Callback, Health, Metrics, NotFound
+from hub_services.quota import api, pages
+from hub_services.quota.asking import Asking
+from hub_services.quota.cluster import Cluster
+from hub_services.quota.office import Office
+from hub_services.quota.service import Accountant
+from hub_services.quota.steering import Steering
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from hub_services.common.clock import Clock
+    from hub_services.quota.service import Swept
+
+_log: Final = logging.getLogger(__name__)
+
+#: What runs is settled so often.
+INTERVAL: Final = timedelta(minutes=1)
+#: The hub that starts us is about to answer its first requests.
+FIRST: Final = timedelta(seconds=5)
+#: Without a sweep for so long, something is wrong.
+_LATE: Final = 3 * INTERVAL
+LEASE: Final = "eugo-quota"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says."""
+
+    service_url: str
+    """JUPYTERHUB_SERVICE_URL: where to listen; the hub sets it."""
+
+    prefix: str
+    """JUPYTERHUB_SERVICE_PREFIX; the hub sets it."""
+
+    database_url: str
+    """EUGO_DATABASE_URL: the store."""
+
+    catalog: Path
+    """EUGO_CATALOG: catalog.yaml."""
+
+    namespace: str
+    """EUGO_NAMESPACE: where workspaces are; default: eugo."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Settings:
+        """
+        Return the settings in *environment*.
+
+        Raises:
+            ConfigError: One is missing; all that are missing are named.
+        """
+        process.require(
+            environment,
+            (
+                "JUPYTERHUB_API_URL",
+                "JUPYTERHUB_API_TOKEN",
+                "JUPYTERHUB_SERVICE_URL",
+                "JUPYTERHUB_SERVICE_PREFIX",
+                "EUGO_DATABASE_URL",
+                "EUGO_CATALOG",
+            ),
+        )
+        return cls(
+            service_url=environment["JUPYTERHUB_SERVICE_URL"],
+            prefix=environment["JUPYTERHUB_SERVICE_PREFIX"],
+            database_url=environment["EUGO_DATABASE_URL"],
+            catalog=Path(environment["EUGO_CATALOG"]),
+            namespace=environment.get("EUGO_NAMESPACE") or "eugo",
+        )
+
+
+class Sweeper:
+    """Sweeps, and knows how they went."""
+
+    def __init__(self, sweep_once: Callable[[], Awaitable[Swept]], clock: Clock) -> None:
+        self.metrics = SweepMetrics("quota")
+        self._sweep_once = sweep_once
+        self._clock = clock
+        self._last = clock.now()
+        self._gauges = {
+            name: self.metrics.gauge(name, help_text)
+            for name, help_text in (
+                ("running", "Bound sessions whose Pods were seen."),
+                ("gpu_percent", "GPU percent that they hold."),
+                ("doubts", "Places where cluster and store do not agree."),
+                ("leader", "Whether this process holds the lease."),
+            )
+        }
+        self._counters = {
+            name: self.metrics.counter(name, help_text)
+            for name, help_text in (
+                ("bound", "Sessions bound that the hub had not bound."),
+                ("settled", "Settlements."),
+                ("entries", "Entries of the ledger rolled up."),
+            )
+        }
+
+    async def sweep_once(self) -> None:
+        """Sweep, measure it, and raise what it raises."""
+        with self.metrics.sweep() as acted:
+            swept = await self._sweep_once()
+            acted.append(swept.acted)
+        self._last = self._clock.now()
+        self._gauges["leader"].set(swept.acted)
+        for name in ("running", "gpu_percent", "doubts"):
+            self._gauges[name].set(getattr(swept, name))
+        for name, counter in self._counters.items():
+            counter.inc(getattr(swept, name))
+
+    def problem(self) -> str:
+        """Return what is wrong with the sweeps; empty: nothing."""
+        late = self._clock.now() - self._last
+        return f"no sweep has come through for {late.seconds} s" if late > _LATE else ""
+
+
+def make_app(
+    settings: Settings, *, office: Office, sweeper: Sweeper, store: process.Opened
+) -> web.Application:
+    """Return the application."""
+    base, hub = settings.prefix, Auth.instance().hub_prefix
+    prefix = f"{base}api/v1"
+    operations = api.operations(office, Steering(office), Asking(office))
+    document = apis.describe(
+        operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
+    )
+
+    async def health() -> str:
+        try:
+            await (await store()).ping()
+        except Exception as error:  # noqa: BLE001 - whatever it is, that is the answer
+            return f"the store: {error}"
+        return sweeper.problem()
+
+    return web.Application(
+        [
+            (base, pages.UsagePage, {"office": office}),
+            (f"{base}oauth_callback", Callback),
+            (f"{base}health", Health, {"check": health}),
+            (f"{base}metrics", Metrics, {"export": sweeper.metrics.export}),
+            *apis.routes(prefix, operations, document),
+        ],
+        default_handler_class=NotFound,
+        cookie_secret=os.urandom(32),
+        prefix=base,
+        navigation=pages.navigation(hub, base),
+    )
+
+
+async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
+    """Serve and sweep until *ended*."""
+    settings, clock = Settings.of(environment), SystemClock()
+    source = Source(settings.catalog, kinds={}, images={})
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ApiClient(await process.kubernetes()))
+        store = await stack.enter_async_context(
+            contextlib.aclosing(process.Opened(settings.database_url))
+        )
+        lease = Lease(
+            client,
+            settings.namespace,
+            LEASE,
+            identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}",
+            now=clock.now,
+        )
+        office = Office(source=source, open_store=store, clock=clock, slug=slug_of)
+        accountant = Accountant(
+            cluster=Cluster(client, settings.namespace),
+            open_store=store,
+            settings=office.settings,
+            lease=lease,
+            clock=clock,
+            slug=slug_of,
+        )
+        sweeper = Sweeper(accountant.sweep_once, clock)
+        server = HTTPServer(
+            make_app(settings, office=office, sweeper=sweeper, store=store),
+            xheaders=True,
+            max_body_size=2 * apis.LARGEST_BODY,
+        )
+        where = urlsplit(settings.service_url)
+        server.listen(where.port or 80, where.hostname or "127.0.0.1")
+        _log.info("Answering at %s%s", settings.service_url, settings.prefix)
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(loop.every(LEASE_INTERVAL, lease.renew_once), name="lease"),
+                tasks.create_task(
+                    loop.every(INTERVAL, sweeper.sweep_once, first=FIRST), name="sweep"
+                ),
+                tasks.create_task(process.end_with_parent(os.getppid(), ended), name="parent"),
+            ]
+            await ended.wait()
+            for task in running:
+                task.cancel()
+        server.stop()
+        await server.close_all_connections()
+        await lease.release()
+
+
+if __name__ == "__main__":
+    sys.exit(process.run("quota", main))

@@ -1,0 +1,309 @@
+"""
+Steering: changing plans, queues, windows, quotas and the rest at run time.
+
+A change is judged by the whole settings with the change in them, and written only if nobody changed
+anything since, so two admins never make a mess together that neither made; it is on record with who
+made it and why, in the same transaction. Admins change everything, leaders of an organization the
+quotas of its projects, and managers the plan of theirs. Source: design §4; F65, F69, F99 to F101, F106;
+promises 4, 7 and 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from eugospawner.policy.errors import ConfigError
+from eugospawner.policy.permissions import Action, Platform, may
+from eugospawner.settings import CHANGEABLE
+from hub_services.common.problems import (
+    existing,
+    permit,
+    settings_changed,
+    settings_wrong,
+)
+from hub_services.quota import models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from eugospawner.policy.accounts import Actor
+    from eugospawner.settings import Settings
+    from hub_services.quota.office import Office
+
+#: A longer value is shortened in a sentence.
+_LONGEST_SHOWN: Final = 120
+
+
+class Steering:
+    """The settings at run time."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._source = office.source
+
+    async def entries(self, actor: Actor, path: models.SectionPath) -> models.Entries:
+        """Return the entries of a section."""
+        settings = await self._office.settings()
+        self._require_steering(actor, settings, "see the settings")
+        return models.Entries(
+            revision=self._source.revision,
+            entries=[
+                self._entry(path.section, key)
+                for key in self._source.documents.get(path.section, {})
+            ],
+        )
+
+    async def entry(self, actor: Actor, path: models.EntryPath) -> models.EntryAt:
+        """Return one entry."""
+        settings = await self._office.settings()
+        self._require_steering(actor, settings, "see the settings")
+        entries = self._source.documents.get(path.section, {})
+        existing(entries.get(path.key), "entry", f"{path.section}.{path.key}")
+        return models.EntryAt(
+            revision=self._source.revision, entry=self._entry(path.section, path.key)
+        )
+
+    def _entry(self, section: str, key: str) -> models.Entry:
+        document = self._source.documents[section][key]
+        in_file = self._source.documents_of_file.get(section, {})
+        return models.Entry(
+            section=section,
+            key=key,
+            document=document,
+            origin="file" if in_file.get(key) == document else "changed",
+        )
+
+    async def preview(self, actor: Actor, path: models.EntryPath, document: Any) -> models.Changed:
+        """Return what a change would mean, without making it; `None` removes the entry."""
+        settings = await self._office.settings()
+        self._require_change(actor, settings, path, document)
+        return await self._judge(settings, path, document)
+
+    async def change(
+        self, actor: Actor, path: models.EntryPath, change: models.Change
+    ) -> models.Changed:
+        """
+        Make a change, with its audit.
+
+        Raises:
+            Fault: It makes no sense, who asks may not, or others were quicker.
+        """
+        return await self._put(actor, path, change.document, change.reason, change.revision)
+
+    async def remove(self, actor: Actor, path: models.EntryRemoval) -> models.Changed:
+        """Remove an entry, with the audit; raises as `change`."""
+        settings = await self._office.settings()
+        self._require_change(actor, settings, path, None)
+        entries = self._source.documents.get(path.section, {})
+        existing(entries.get(path.key), "entry", f"{path.section}.{path.key}")
+        return await self._put(actor, path, None, path.reason, path.revision)
+
+    async def override(
+        self, actor: Actor, path: models.OverridePath, new: models.NewOverride
+    ) -> models.Changed:
+        """Give a quota another amount for a time (F101); raises as `change`."""
+        entry, document = await self._quota(actor, path)
+        wanted = {"until": new.until, "reason": new.reason}
+        if new.hours is not None:
+            wanted["hours"] = int(new.hours) if new.hours == int(new.hours) else new.hours  # type: ignore[assignment]
+        if new.storage is not None:
+            wanted["storage"] = new.storage
+        return await self._put(
+            actor, entry, {**document, "override": wanted}, new.reason, new.revision
+        )
+
+    async def end_override(self, actor: Actor, path: models.OverrideRemoval) -> models.Changed:
+        """Have a quota's own amount hold again at once; raises as `change`."""
+        entry, document = await self._quota(actor, path)
+        existing(document.get("override"), "override of the quota", path.key)
+        kept = {key: value for key, value in document.items() if key != "override"}
+        return await self._put(actor, entry, kept, path.reason, path.revision)
+
+    async def _quota(
+        self, actor: Actor, path: models.OverridePath
+    ) -> tuple[models.EntryPath, dict[str, Any]]:
+        settings = await self._office.settings()
+        entry = models.EntryPath(section="quotas", key=path.key)
+        document = self._source.documents.get("quotas", {}).get(path.key)
+        self._require_change(actor, settings, entry, document)
+        return entry, dict(existing(document, "quota", path.key))
+
+    async def _put(
+        self,
+        actor: Actor,
+        path: models.EntryPath,
+        document: dict[str, Any] | None,
+        reason: str,
+        expected: int | None,
+    ) -> models.Changed:
+        settings, store = await self._office.settings(), await self._office.open_store()
+        self._require_change(actor, settings, path, document)
+        judged_at = self._source.revision
+        if expected is not None and expected != judged_at:
+            raise settings_changed()
+        changed = await self._judge(settings, path, document)
+        revision = await store.changes.put(
+            path.section,
+            path.key,
+            document,
+            actor=actor.name,
+            reason=reason.strip(),
+            at=self._office.clock.now(),
+            expected=judged_at,
+        )
+        if revision is None:
+            raise settings_changed()
+        await self._office.settings()
+        return changed.model_copy(update={"revision": revision})
+
+    async def _judge(
+        self, settings: Settings, path: models.EntryPath, document: Any
+    ) -> models.Changed:
+        change: dict[tuple[str, str], Any] = {(path.section, path.key): document}
+        try:
+            # Reading the whole file anew takes a tenth of a second, which others need not wait for.
+            await asyncio.to_thread(self._source.with_changes, change)
+        except ConfigError as error:
+            raise settings_wrong(error) from error
+        before = self._source.documents.get(path.section, {}).get(path.key)
+        return models.Changed(
+            revision=self._source.revision,
+            before=before,
+            after=document,
+            effects=list(_effects(path, before, document, settings)),
+        )
+
+    def _require_steering(self, actor: Actor, settings: Settings, what: str) -> None:
+        permit(what, allowed=may(actor, Action.STEER, Platform(), settings.directory.people))
+
+    def _require_change(
+        self, actor: Actor, settings: Settings, path: models.EntryPath, document: Any
+    ) -> None:
+        """Raise a `Fault` unless *actor* may change the entry so (F106)."""
+        people = settings.directory.people
+        if may(actor, Action.STEER, Platform(), people):
+            return
+        before = self._source.documents.get(path.section, {}).get(path.key)
+        if path.section == "quotas":
+            owners = [
+                None if each is None else self._office.project(settings, str(each.get("project")))
+                for each in (before, document)
+                if each is not None
+            ]
+            if owners and all(
+                each is not None and may(actor, Action.CHANGE_QUOTA, each, people)
+                for each in owners
+            ):
+                return
+        if path.section == "projects" and before is not None and document is not None:
+            project = settings.directory.projects.get(path.key)
+            others = [{**each, "plan": None} for each in (before, document)]
+            only_plan = others[0] == others[1]
+            if project is not None and only_plan and may(actor, Action.BIND_PLAN, project, people):
+                return
+        permit(f"change {path.section}.{path.key} so", allowed=False)
+
+    async def audit(self, actor: Actor, query: models.AuditQuery) -> models.AuditLines:
+        """Return lines of the audit, newest first."""
+        settings, store = await self._office.settings(), await self._office.open_store()
+        self._require_steering(actor, settings, "read the audit")
+        found = await store.changes.audit(limit=query.limit, before=query.before, about=query.about)
+        return models.AuditLines(
+            lines=[
+                models.AuditLine(
+                    id=each.id,
+                    at=each.at,
+                    actor=each.actor,
+                    action=each.action,
+                    object=each.object,
+                    reason=each.reason,
+                    detail=each.detail,
+                )
+                for each in found
+            ]
+        )
+
+    async def drift(self, actor: Actor) -> models.Drifts:
+        """Return where the settings are not what the file says."""
+        settings = await self._office.settings()
+        self._require_steering(actor, settings, "see the settings")
+        return models.Drifts(
+            revision=self._source.revision,
+            drifts=list(_drifts(self._source.documents_of_file, self._source.documents)),
+        )
+
+    async def export(self, actor: Actor) -> models.Catalog:
+        """Return all settings as a file."""
+        settings = await self._office.settings()
+        self._require_steering(actor, settings, "see the settings")
+        text = yaml.safe_dump(
+            {section: dict(entries) for section, entries in self._source.documents.items()},
+            sort_keys=False,
+            allow_unicode=True,
+            width=100,
+        )
+        return models.Catalog(revision=self._source.revision, yaml=text)
+
+
+def _drifts(
+    file: Mapping[str, Mapping[str, Any]], now: Mapping[str, Mapping[str, Any]]
+) -> Iterator[models.Drift]:
+    for section in CHANGEABLE:
+        before, after = file.get(section, {}), now.get(section, {})
+        for key in dict.fromkeys((*before, *after)):
+            if before.get(key) == after.get(key):
+                continue
+            kind = "added" if key not in before else "removed" if key not in after else "changed"
+            yield models.Drift(
+                section=section,
+                key=key,
+                kind=kind,
+                file=before.get(key),
+                now=after.get(key),
+            )
+
+
+def _effects(path: models.EntryPath, before: Any, after: Any, settings: Settings) -> Iterator[str]:
+    """Yield in sentences what a change means for whom."""
+    what = f"{path.section}.{path.key}"
+    if before == after:
+        yield f"{what} stays as it is."
+        return
+    if after is None:
+        yield f"{what} is removed."
+    elif before is None:
+        yield f"{what} is new."
+    else:
+        for key in dict.fromkeys((*before, *after)):
+            if before.get(key) != after.get(key):
+                yield f"{key}: {_short(before.get(key))} becomes {_short(after.get(key))}."
+    if path.section == "plans":
+        bound = [
+            each.display_name
+            for each in settings.directory.projects.values()
+            if each.plan.key == path.key
+        ]
+        personal = [
+            name for name, each in settings.directory.people.items() if each.plan == path.key
+        ]
+        if bound:
+            yield f"It concerns the projects {', '.join(bound)}."
+        if personal:
+            yield f"It concerns the personal projects of {', '.join(personal)}."
+    if path.section in {"plans", "queues", "quotas", "profiles"}:
+        yield "It holds from the next start on; running workspaces keep what they were admitted for."
+
+
+def _short(value: object) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    shown = text.removesuffix("\n...\n").strip()
+    return (
+        "nothing"
+        if value is None
+        else shown
+        if len(shown) <= _LONGEST_SHOWN
+        else f"{shown[:_LONGEST_SHOWN]}…"
+    )
