@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jupyterhub.httpclient import JupyterHubHTTPClient
 from jupyterhub.services.auth import (
     HubOAuth,
     HubOAuthCallbackHandler,
@@ -67,6 +68,11 @@ class Auth(HubOAuth):  # type: ignore[misc]
 
     async def _check_hub_authorization(self, url: str, api_token: str, **_cache: object) -> Any:
         return await super()._check_hub_authorization(url, api_token, use_cache=False)
+
+
+async def close_hub_connections() -> None:
+    """Close what the hub was asked through."""
+    await JupyterHubHTTPClient.loop_instance().close()
 
 
 class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]

@@ -32,7 +32,14 @@ from hub_services.common.clock import SystemClock
 from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
 from hub_services.common.lease import Lease
 from hub_services.common.metrics import SweepMetrics
-from hub_services.common.web import Auth, Callback, Health, Metrics, NotFound
+from hub_services.common.web import (
+    Auth,
+    Callback,
+    Health,
+    Metrics,
+    NotFound,
+    close_hub_connections,
+)
 from hub_services.quota import api, pages
 from hub_services.quota.asking import Asking
 from hub_services.quota.cluster import Cluster
@@ -228,6 +235,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
                 task.cancel()
         server.stop()
         await server.close_all_connections()
+        await close_hub_connections()
         await lease.release()
 
 

@@ -1,0 +1,33 @@
+"""The quota service on a store with the demo's people in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from eugospawner.store import upgrade
+from tests.integration.quota.servers import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.quota.servers import Running
+
+CATALOG = Path(__file__).parents[3] / "helm-values" / "catalog.yaml"
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "store.sqlite"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def service(migrated: Path, tmp_path: Path) -> Iterator[Running]:
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(migrated.read_bytes())
+    with serving(tmp_path, CATALOG, f"sqlite:///{path}") as running:
+        yield running

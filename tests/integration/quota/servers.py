@@ -1,0 +1,227 @@
+"""The quota service on a port of this machine, and a hub that knows some tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from jupyterhub.services.auth import HubOAuth
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from eugospawner.slugs import slug_of
+from eugospawner.source import Source
+from hub_services.common.process import Opened
+from hub_services.common.web import Auth, close_hub_connections
+from hub_services.quota.__main__ import Settings, Sweeper, make_app
+from hub_services.quota.office import Office
+from hub_services.quota.service import Swept
+from scripts.local import seed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+PREFIX = "/services/quota/"
+ACCESS = "access:services!service=quota"
+
+#: Token → what the hub says of it.
+TOKENS: dict[str, dict[str, Any]] = {
+    "t-ada": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, "admin-ui"]},
+    # An admin's token that was made for less.
+    "t-ada-small": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS]},
+    "t-script": {
+        "kind": "service", "name": "script", "admin": False,
+        "scopes": ["access:services", "admin:users", "read:metrics"],
+    },
+    **{
+        f"t-{name}": {"kind": "user", "name": name, "admin": False, "scopes": [ACCESS]}
+        for name in ("alice", "bob", "carol", "dave", "new")
+    },
+    "t-nowhere": {"kind": "user", "name": "alice", "admin": False, "scopes": ["self"]},
+}  # fmt: skip
+
+
+class Clock:
+    """Stands still."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class User(web.RequestHandler):
+    """Who a token belongs to, as JupyterHub says it."""
+
+    def get(self) -> None:
+        if self.settings["hub"].is_down:
+            self.set_status(503)
+            return
+        token = self.request.headers.get("Authorization", "").partition(" ")[2]
+        model = TOKENS.get(token)
+        if model is None or token in self.settings["hub"].revoked:
+            self.set_status(403)
+            self.finish({"message": "no"})
+            return
+        self.finish(model)
+
+
+@dataclass
+class Answer:
+    """What was answered."""
+
+    status: int
+    headers: Any
+    text: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+
+@dataclass
+class Running:
+    """The service in a thread of its own, until `stop`."""
+
+    folder: Path
+    catalog: Path
+    store_url: str
+    clock: Clock = field(default_factory=Clock)
+    is_down: bool = False
+    revoked: set[str] = field(default_factory=set)
+    url: str = ""
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    store: Any = None
+    sweeper: Any = None
+    opened: Any = None
+
+    def __post_init__(self) -> None:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
+        self._thread.start()
+        assert ready.wait(30)
+
+    def _serve(self, ready: threading.Event) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._start())
+        ready.set()
+        self.loop.run_forever()
+
+    async def _start(self) -> None:
+        hub = self.hub = HTTPServer(web.Application([("/hub/api/user", User)], hub=self))
+        sockets = bind_sockets(0, "127.0.0.1")
+        hub.add_sockets(sockets)
+        port = sockets[0].getsockname()[1]
+        HubOAuth.clear_instance()
+        Auth.clear_instance()
+        auth = Auth.instance()
+        auth.api_url = f"http://127.0.0.1:{port}/hub/api"
+        auth.api_token = "service"
+        auth.hub_prefix = "/hub/"
+        auth.base_url = PREFIX
+        auth.oauth_client_id = "service-quota"
+        auth.access_scopes = {"access:services", ACCESS}
+        self.opened = Opened(self.store_url)
+        self.store = await self.opened()
+        office = Office(
+            source=Source(self.catalog, kinds={}, images={}),
+            open_store=self.opened,
+            clock=self.clock,
+            slug=slug_of,
+        )
+
+        async def sweep() -> Swept:
+            return Swept(acted=True, running=3, gpu_percent=75)
+
+        self.sweeper = Sweeper(sweep, self.clock)
+        settings = Settings(
+            service_url="",
+            prefix=PREFIX,
+            database_url=self.store_url,
+            catalog=self.catalog,
+            namespace="eugo",
+        )
+        self.server = HTTPServer(
+            make_app(settings, office=office, sweeper=self.sweeper, store=self.opened)
+        )
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.server.add_sockets(sockets)
+        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        """Return what *work* returns, run in the service's loop."""
+
+        async def awaited() -> Any:
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(awaited(), self.loop).result(30)
+
+    def stop(self) -> None:
+        """End it."""
+
+        async def end() -> None:
+            for server in (self.server, self.hub):
+                server.stop()
+                await server.close_all_connections()
+            # The hub is asked through connections that are kept open for the next request.
+            await close_hub_connections()
+            await self.opened.aclose()
+
+        self.run(end())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = "t-ada",  # noqa: S107 - a test's
+        headers: dict[str, str] | None = None,
+        api: bool = True,
+    ) -> Answer:
+        """Ask for *path* of the API, or of the pages; bytes are sent as they are."""
+        sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.url}{PREFIX}{'api/v1' if api else ''}{path}", data=sent, method=method
+        )
+        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+            request.add_header(name, value)
+        if token is not None:
+            request.add_header("Authorization", f"token {token}")
+        opener = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=30) as answer:
+                return Answer(answer.status, answer.headers, answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read().decode())
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@contextlib.contextmanager
+def serving(folder: Path, catalog: Path, store_url: str) -> Iterator[Running]:
+    """Run the service on a store with the demo's people in it."""
+    asyncio.run(seed.sow(store_url, catalog, NOW - timedelta(hours=1)))
+    running = Running(folder=folder, catalog=catalog, store_url=store_url)
+    try:
+        yield running
+    finally:
+        running.stop()

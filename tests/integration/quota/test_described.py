@@ -1,0 +1,106 @@
+"""Whatever is sent to what the served OpenAPI document describes, the answer is as described there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+
+from eugospawner.store import upgrade
+from hub_services.common.problems import DoorReason
+from tests.integration.quota.conftest import CATALOG
+from tests.integration.quota.servers import PREFIX, Running, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemathesis import Case
+    from schemathesis.schemas import BaseSchema
+
+OURS = "Authorization"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("described")
+    url = f"sqlite:///{folder / 'store.sqlite'}"
+    upgrade(url)
+    with serving(folder, CATALOG, url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(shared: Running) -> BaseSchema:
+    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.config.update(base_url=f"{shared.url}{PREFIX}api/v1")
+    return loaded
+
+
+OPERATIONS = (
+    ("GET", "/usage"),
+    ("GET", "/settings/{section}"),
+    ("GET", "/settings/{section}/{key}"),
+    ("PUT", "/settings/{section}/{key}"),
+    ("DELETE", "/settings/{section}/{key}"),
+    ("POST", "/settings/{section}/{key}/preview"),
+    ("PUT", "/quotas/{key}/override"),
+    ("DELETE", "/quotas/{key}/override"),
+    ("GET", "/plans/{key}/openings"),
+    ("POST", "/explain"),
+    ("POST", "/what-if"),
+    ("GET", "/catalog"),
+    ("GET", "/catalog/diff"),
+    ("GET", "/audit"),
+)
+
+
+#: What a schema cannot say: that an entry makes sense among the others, or that one name excludes
+#: another. There a request that fits the schema may still be refused.
+JUDGED = {
+    ("GET", "/usage"),
+    ("PUT", "/settings/{section}/{key}"),
+    ("DELETE", "/settings/{section}/{key}"),
+    ("POST", "/settings/{section}/{key}/preview"),
+    ("PUT", "/quotas/{key}/override"),
+    ("DELETE", "/quotas/{key}/override"),
+    ("POST", "/what-if"),
+}
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, path: str) -> None:
+    """As an admin, who gets through to everything; nothing is ever a fault of ours."""
+
+    excluded = [schemathesis.checks.ignored_auth]
+    if (method, path) in JUDGED:
+        excluded.append(schemathesis.checks.positive_data_acceptance)
+
+    @given(case=api[path][method].as_strategy())
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    def agrees(case: Case) -> None:
+        case.call_and_validate(
+            headers={OURS: "token t-ada"},
+            excluded_checks=excluded,
+        )
+
+    agrees()
+
+
+def test_the_document_names_every_reason_but_faults_of_ours(shared: Running) -> None:
+    text = shared.ask("GET", "/openapi.json", token=None).text
+    document = json.loads(text)
+    assert document["openapi"].startswith("3.1")
+    told = json.dumps(document["paths"])
+    door_only = {DoorReason.FAILED, DoorReason.METHOD_NOT_ALLOWED}
+    for reason in set(DoorReason) - door_only:
+        assert f"`{reason}`" in told, reason
+    names = [each["operationId"] for path in document["paths"].values() for each in path.values()]
+    assert len(names) == len(set(names))
+    assert {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    } == set(OPERATIONS)
+    assert all(each["summary"] for path in document["paths"].values() for each in path.values())
