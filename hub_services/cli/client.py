@@ -1,0 +1,112 @@
+"""Client: the API of a service, asked with a token of the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS = 60
+_FIRST_ERROR = 400
+
+
+class Refused(click.ClickException):
+    """The service said no; exit code 1."""
+
+    exit_code = 1
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(f"{problem['detail']} [{problem['reason']}]")
+        self.problem = problem
+
+
+class Unreachable(click.ClickException):
+    """Nobody answered; exit code 3."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    The quota service of a hub.
+
+    Attributes:
+        url: The hub's address, as people open it.
+        token: Of the hub.
+    """
+
+    url: str
+    token: str
+
+    def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Any:
+        """Return what stands at *path*."""
+        return self._ask("GET", path, parameters=parameters)
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """Return the answer to *body*."""
+        return self._ask("POST", path, body=body)
+
+    def put(self, path: str, body: Mapping[str, object]) -> Any:
+        """Have *body* stand at *path*."""
+        return self._ask("PUT", path, body=body)
+
+    def delete(self, path: str, parameters: Mapping[str, object]) -> Any:
+        """Have nothing stand at *path*."""
+        return self._ask("DELETE", path, parameters=parameters)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Any:
+        """
+        Return the answer.
+
+        Raises:
+            Refused: The service says no.
+            Unreachable: It does not answer, or something else does.
+        """
+        where = f"{self.url.rstrip('/')}/services/quota/api/v1{path}"
+        given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        try:
+            answer = requests.request(
+                method,
+                where,
+                params=given,  # type: ignore[arg-type]
+                json=body,  # type: ignore[arg-type]
+                headers={"Authorization": f"token {self.token}"},
+                timeout=_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            message = f"No answer from {where}: {error}. Is EUGO_URL the hub's address?"
+            raise Unreachable(message) from error
+        try:
+            content = answer.json()
+        except ValueError as error:
+            message = (
+                f"{where} answers {answer.status_code} and no JSON: is EUGO_URL the hub's address, "
+                "and does the hub run the quota service?"
+            )
+            raise Unreachable(message) from error
+        if answer.status_code < _FIRST_ERROR:
+            return content
+        if isinstance(content, dict) and {"detail", "reason"} <= content.keys():
+            raise Refused(content)
+        message = f"{where} answers {answer.status_code}: {content}"
+        raise Unreachable(message)
+
+
+def part(text: str) -> str:
+    """Return *text* as one part of a path."""
+    return quote(text, safe="")
