@@ -40,7 +40,7 @@ from hub_services.common.web import (
     NotFound,
     close_hub_connections,
 )
-from hub_services.quota import api, pages
+from hub_services.quota import admin, api, pages
 from hub_services.quota.asking import Asking
 from hub_services.quota.cluster import Cluster
 from hub_services.quota.office import Office
@@ -161,7 +161,9 @@ def make_app(
     """Return the application."""
     base, hub = settings.prefix, Auth.instance().hub_prefix
     prefix = f"{base}api/v1"
-    operations = api.operations(office, Steering(office), Asking(office))
+    steering, asking = Steering(office), Asking(office)
+    desks = {"office": office, "steering": steering, "asking": asking}
+    operations = api.operations(office, steering, asking)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
@@ -176,6 +178,10 @@ def make_app(
     return web.Application(
         [
             (base, pages.UsagePage, {"office": office}),
+            (f"{base}admin", admin.AdminPage, desks),
+            (f"{base}admin/audit", admin.AuditPage, desks),
+            (f"{base}admin/([^/]+)", admin.SectionPage, desks),
+            (f"{base}admin/([^/]+)/([^/]+)", admin.EntryPage, desks),
             (f"{base}oauth_callback", Callback),
             (f"{base}health", Health, {"check": health}),
             (f"{base}metrics", Metrics, {"export": sweeper.metrics.export}),

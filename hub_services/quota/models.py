@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 #: As the catalog's names: what the hub calls people has 255 characters at most.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+#: A section and a key.
+Object = Annotated[str, StringConstraints(min_length=1, max_length=300)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
 Section = Literal[
     "organizations", "groups", "projects", "people", "profiles", "plans", "queues", "quotas"
@@ -239,7 +241,7 @@ class AuditQuery(BaseModel):
 
     model_config = _TAKEN
 
-    about: Name | None = Field(default=None, description="One object: `plans.research`.")
+    about: Object | None = Field(default=None, description="One object: `plans.research`.")
     before: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
         default=None, description="Lines with a smaller id: the next page."
     )

@@ -45,6 +45,7 @@ def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
         links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token"), Link("Usage", base)]
         if actor is not None and actor.is_admin:
             links.insert(2, Link("Admin", f"{hub}admin"))
+            links.append(Link("Plans and quotas", f"{base}admin"))
         return links
 
     return shown

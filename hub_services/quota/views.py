@@ -14,7 +14,7 @@ from eugospawner import lines
 from eugospawner.choices import size
 from eugospawner.policy import storage
 from eugospawner.policy.catalog import DEFAULT_QUEUE
-from eugospawner.policy.limits import UNIT, UNIT_HOUR, limits_about, limits_of, words_of
+from eugospawner.policy.limits import EACH, UNIT, UNIT_HOUR, limits_about, limits_of, words_of
 from eugospawner.policy.quota import Limit, Resource, Span, Subject, SubjectKind, period_at
 from eugospawner.policy.standing import StorageStanding, standing
 from hub_services.quota.models import (
@@ -156,6 +156,35 @@ def _storage_limits(
                 f"{found[limit]} or {each.display_name}" if limit in found and where else where
             )
     return found
+
+
+def standings_of_quota(
+    key: str,
+    subject: Subject,
+    settings: Settings,
+    usage: Usage,
+    held: Mapping[Subject, int],
+    now: datetime,
+) -> list[LimitLine]:
+    """Return how it stands with the quota *key* of one *subject*; nothing for one of each."""
+    if subject.key == EACH:
+        return []
+    whose, zone = _Whose(settings, None, "")(subject), settings.catalog.zone
+    quotas, of_storage = settings.catalog.quotas, settings.catalog.storage_quotas
+    overrides = {each.key: each.override for each in quotas if each.override is not None}
+    overrides |= {each.key: each.override for each in of_storage if each.override is not None}
+    return [
+        *(
+            _limit_line(limit, usage, zone, whose, overrides, now)
+            for limit in limits_about(subject, None, quotas, now)
+            if limit.key == key
+        ),
+        *(
+            _storage_line(limit, held, whose, overrides, now)
+            for limit in storage.limits_about(subject, of_storage, now)
+            if limit.quota == key
+        ),
+    ]
 
 
 class _Whose:

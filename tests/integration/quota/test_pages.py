@@ -1,0 +1,193 @@
+"""The pages of the quota service as a browser without JavaScript sends and reads them."""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import quote, urlencode
+
+import pytest
+
+
+@pytest.fixture
+def browse(service):
+    """Open a page, or send a form; a token stands for the session."""
+
+    def run(path, form=None, token="t-ada"):  # noqa: S107 - a test's
+        body = None if form is None else urlencode(form).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return service.ask(
+            "GET" if form is None else "POST", path, body, token=token, headers=headers, api=False
+        )
+
+    return run
+
+
+def words_of(answer):
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+def a_form(browse, path, **changes):
+    """Return the fields of the entry's form as the page has them."""
+    page = browse(path).text
+    revision = re.search(r'name="revision" value="(\d+)"', page)[1]
+    document = html.unescape(re.search(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)[1])
+    return {"revision": revision, "document": document, "reason": "a test"} | changes
+
+
+def test_whoever_is_not_signed_in_is_sent_to_sign_in(service):
+    answer = service.ask("GET", "", token=None, api=False)
+    assert answer.status == 302
+    assert "/hub/api/oauth2/authorize?client_id=service-quota" in answer.headers["Location"]
+
+
+def test_a_form_without_its_token_changes_nothing(service):
+    """XSRF: a cookie alone is not enough to write."""
+    answer = service.ask(
+        "POST", "admin/quotas/gpu-each-month", b"action=remove&reason=x", token=None,
+        headers={"Cookie": "service-quota=forged"}, api=False,
+    )  # fmt: skip
+    assert answer.status == 401
+    assert service.ask("GET", "/settings/quotas/gpu-each-month").status == 200
+
+
+def test_everybody_sees_their_projects_to_choose_from(browse):
+    page = browse("", token="t-bob")
+    assert page.status == 200
+    assert "Show: you, Personal project, Vision" in words_of(page).replace(" ,", ",")
+    assert "Plans and quotas" not in page.text
+    project = browse("?project=vision", token="t-bob")
+    assert "Usage of the project Vision" in words_of(project)
+
+
+def test_a_refusal_is_a_page_that_says_what_to_do(browse):
+    page = browse("?user=alice", token="t-bob")
+    assert page.status == 403
+    assert "You may not see the usage of alice. Ask an admin." in words_of(page)
+    assert browse("?nobody=x").status == 200  # a stranger's word in an address is not ours
+    assert browse("nowhere").status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["admin", "admin/plans", "admin/quotas/gpu-each-month", "admin/audit"]
+)
+def test_only_who_steers_comes_in(browse, path):
+    assert browse(path).status == 200
+    assert browse(path, token="t-alice").status == 403
+    assert browse(path, token="t-ada-small").status == 403
+
+
+def test_all_kinds_of_entries_have_a_page(browse):
+    page = browse("admin")
+    kinds = re.findall(r'href="/services/quota/admin/(\w+)"', page.text)
+    assert len(kinds) == 9  # eight kinds, and the audit
+    for kind in kinds:
+        answer = browse(f"admin/{kind}")
+        assert answer.status == 200
+        if kind != "audit":
+            for key in re.findall(rf'href="/services/quota/admin/{kind}/([^"]+)"', answer.text):
+                assert browse(f"admin/{kind}/{key}").status == 200
+    assert browse("admin/defaults").status == 404
+
+
+def test_plans_have_a_calendar_that_says_what_it_shows(browse):
+    page = browse("admin/plans")
+    assert page.text.count("<svg") == 2
+    assert "Open now until" in page.text
+    assert "Closed, opens" in page.text
+
+
+def test_a_change_is_looked_at_tried_and_made(service, browse):
+    where = "admin/quotas/gpu-each-month"
+    document = "user: '*'\ngpu_hours: 80\nper: month\n"
+    form = a_form(browse, where, document=document)
+    preview = browse(where, form | {"action": "preview"})
+    assert "gpu_hours: 160 becomes 80." in words_of(preview)
+    assert "Nothing is changed yet." in words_of(preview)
+    assert "gpu_hours: 80" in preview.text
+    tried = browse(where, form | {"action": "try"})
+    assert "It would have changed nothing." in words_of(tried)
+    assert service.ask("GET", "/settings/quotas/gpu-each-month").body["entry"]["origin"] == "file"
+    saved = browse(where, form | {"action": "save"})
+    assert (saved.status, saved.headers["Location"]) == (302, f"/services/quota/{where}?done=saved")
+    after = browse(where)
+    assert "gpu_hours: 80" in after.text
+    assert "a test" in words_of(after)
+
+
+def test_an_entry_is_made_from_nothing_and_removed(service, browse):
+    new = browse("admin/quotas?new=vision%20volumes")
+    assert (new.status, new.headers["Location"]) == (
+        302, "/services/quota/admin/quotas/vision%20volumes",
+    )  # fmt: skip
+    where = "admin/quotas/vision-volumes"
+    form = a_form(browse, where, document="project: vision\nstorage: 500Gi\n", action="save")
+    assert browse(where, form).status == 302
+    assert "0 bytes of 500 GiB" in words_of(browse(where))
+    gone = browse(where, {"action": "remove", "reason": "over", "revision": ""})
+    assert gone.headers["Location"] == "/services/quota/admin/quotas?done=removed"
+    assert "The entry is removed." in words_of(browse("admin/quotas?done=removed"))
+    assert service.ask("GET", "/settings/quotas/vision-volumes").status == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "told"),
+    [
+        ({"document": "user: '*'\ngpu_hours: many\nper: month\n"}, 422, "quotas.gpu-each-month.gpu_hours: 'many' is no amount"),
+        ({"document": "user: '*'\nuser: bob\n"}, 422, "user: the key stands here twice"),
+        ({"document": "user: ["}, 422, "not YAML"),
+        ({"document": "just text"}, 422, "expected keys and values"),
+        ({"reason": " "}, 400, "Why: say why"),
+        ({"revision": "1"}, 409, "Somebody changed the settings since you read them"),
+        ({"action": "explode"}, 400, "There is no button 'explode' here."),
+    ],
+    ids=["an amount", "twice", "no YAML", "no mapping", "no reason", "overtaken", "no button"],
+)  # fmt: skip
+def test_what_is_wrong_is_said_and_what_was_typed_stays(service, browse, changes, status, told):
+    where = "admin/quotas/gpu-each-month"
+    form = a_form(browse, where, action="save") | changes
+    answer = browse(where, form)
+    assert answer.status == status
+    assert told in words_of(answer)
+    assert "Nothing was changed" in words_of(answer)
+    assert (
+        html.escape(form["document"].splitlines()[0], quote=True).replace("&#x27;", "&#39;")
+        in answer.text
+    )
+    assert service.ask("GET", "/settings/quotas/gpu-each-month").body["entry"]["origin"] == "file"
+
+
+def test_an_override_is_given_and_ended_on_the_page(browse):
+    where = "admin/quotas/gpu-each-month"
+    given = browse(
+        where,
+        {
+            "action": "override",
+            "amount": "240",
+            "until": "2026-12-03T00:00+01:00",
+            "reason": "Thesis",
+        },
+    )
+    assert given.status == 302
+    page = words_of(browse(where))
+    assert "240 hours. Thesis" in page
+    assert "End it now" in page
+    wrong = browse(where, {"action": "override", "amount": "1", "until": "soon", "reason": "x"})
+    assert (wrong.status, "is no point in time" in words_of(wrong)) == (422, True)
+    ended = browse(where, {"action": "end-override", "reason": "over"})
+    assert ended.status == 302
+    assert "Give it" in words_of(browse(where))
+
+
+@pytest.mark.parametrize(
+    "name", ["<svg onload=alert(1)>", "\u202eevil", "=HYPERLINK(1)", "a" * 255]
+)
+def test_hostile_names_are_text_on_every_page(service, browse, name):
+    person = {"document": {"groups": ["vision-lab"]}, "reason": f"for {name}"[:500]}
+    made = service.ask("PUT", f"/settings/people/{quote(name, safe='')}", person)
+    assert made.status == 200
+    for path in ("admin", "admin/people", f"admin/people/{quote(name, safe='')}", "admin/audit"):
+        page = browse(path)
+        assert page.status == 200, path
+        assert "<svg onload" not in page.text
+    assert "<svg" not in browse("admin/people?done=%3Csvg%20onload%3E").text
