@@ -80,6 +80,7 @@ c.JupyterHub.services = [
         "url": os.environ.get("EUGO_QUOTA_URL") or "http://127.0.0.1:8191",
         "command": [sys.executable, "-m", "hub_services.quota"],
         "cwd": str(here),
+        "display": False,  # the bar has names for its pages (templates/page.html)
         "environment": surroundings | {"EUGO_CATALOG": str(Path(catalog).resolve())},
         # It is the hub's own: nobody need be asked whether it may know who they are. An admin's
         # session may act as an admin's there, and nowhere else.

@@ -59,6 +59,7 @@ c.JupyterHub.load_roles.append(
             "admin:servers",
             "admin:groups",
             "access:servers",
+            "access:services",
             "tokens",
             "proxy",
             "shutdown",

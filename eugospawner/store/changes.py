@@ -99,7 +99,7 @@ class Changes:
         Raises:
             StoreError: It was not recorded, or is too large.
         """
-        text = None if document is None else json.dumps(document, sort_keys=True)
+        text = None if document is None else json.dumps(document)
         if text is not None and len(text) > LARGEST_DOCUMENT:
             message = f"{section}.{key} is larger than {LARGEST_DOCUMENT} characters: say less"
             raise StoreError(message)
@@ -171,7 +171,7 @@ def _put_one(connection: Connection, row: dict[str, Any]) -> int | None:
             "action": "remove" if row["document"] is None else "change",
             "object": f"{row['section']}.{row['key']}",
             "reason": row["reason"],
-            "detail": json.dumps(detail, sort_keys=True),
+            "detail": json.dumps(detail),
         },
     )
     return revision

@@ -12,11 +12,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+#: No database keeps a NUL character.
+_NO_NUL: Final = r"^[^\u0000]+$"
 #: As the catalog's names: what the hub calls people has 255 characters at most.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
 #: A section and a key.
-Object = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
+Object = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
+#: Somebody's words: not blanks alone.
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500, pattern=r"^[^\u0000]*[^\s\u0000][^\u0000]*$"),
+]
 Section = Literal[
     "organizations", "groups", "projects", "people", "profiles", "plans", "queues", "quotas"
 ]
@@ -307,7 +313,7 @@ class Question(BaseModel):
     model_config = _TAKEN
 
     user: Name | None = Field(default=None, description="For whom; absent: for yourself.")
-    workspace: Annotated[str, StringConstraints(max_length=255)] = ""
+    workspace: Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\u0000]*$")] = ""
     options: dict[str, JsonValue] = Field(
         default={}, description="The words of a request, as of a start through the hub's API."
     )

@@ -22,6 +22,7 @@ import sys
 import types
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,13 @@ from kubernetes_asyncio import config as kubernetes
 from traitlets.config import Config
 
 from eugospawner import cluster
+from eugospawner.slugs import slug_of
+from eugospawner.source import Source
 from eugospawner.spawner import EugoSpawner
 from eugospawner.store import open_store
 from hub_services.common.hub import Server
+from hub_services.quota.cluster import Cluster as Accounts
+from hub_services.quota.service import Accountant
 from hub_services.reaper.cluster import Cluster
 from hub_services.reaper.service import Reaper
 from tests.integration.reaper.conftest import ClockAhead
@@ -49,7 +54,8 @@ class Order:
     """
     What to do, for whom, and when to die, if at all.
 
-    It is to `start`, `stop`, `adopt` or `sweep`, or to start all and `lose` the Pod of the last.
+    It is to `start`, `stop`, `adopt` or `sweep`, to start all and `lose` the Pod of the last, or to
+    `settle` what runs.
     """
 
     what: str
@@ -141,6 +147,9 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
         await opened.close()
         return {"reaped": swept.reaped, "closed": swept.closed, "failed": swept.failed}
 
+    if order.what == "settle":
+        return await settle(order, namespace, made)
+
     async def one(user: str) -> object:
         spawner = spawner_of(user, made)
         match order.what:
@@ -158,6 +167,32 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
         lost = spawner_of(order.users[-1], made)
         await cluster.delete_pod(lost.api, namespace, lost.pod_name, grace_seconds=0)
     return came_to
+
+
+async def settle(order: Order, namespace: str, made: Config) -> object:
+    """Sweep as the quota service does."""
+    opened = await open_store(made.EugoSpawner.store_url)
+    source = Source(Path(made.EugoSpawner.catalog_file), kinds={}, images={})
+
+    async def store() -> Any:
+        return opened
+
+    async def settings() -> Any:
+        source.take(await opened.changes.since(source.revision))
+        return source.settings
+
+    async with await kubernetes.new_client_from_config(os.environ["KUBECONFIG"]) as client:
+        accountant = Accountant(
+            cluster=Accounts(client, namespace),
+            open_store=store,
+            settings=settings,
+            lease=SimpleNamespace(is_held=True),
+            clock=ClockAhead(PAST_GRACE),
+            slug=slug_of,
+        )
+        swept = await until(accountant.sweep_once(), order)
+    await opened.close()
+    return {"settled": swept.settled, "bound": swept.bound, "doubts": swept.doubts}
 
 
 def answer(words: object) -> None:

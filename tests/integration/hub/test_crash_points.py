@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("embedded")]
 
 MOMENTS = ("suspended", "resumed")
 #: Fewer and the test kills at less than it thinks: templates, home, session, Pod, binding.
-LEAST = {"start": 8, "stop": 4, "sweep": 8}
+LEAST = {"start": 8, "stop": 4, "sweep": 8, "settle": 6}
 
 
 class Crashing:
@@ -127,6 +127,33 @@ def test_a_start_that_is_cut_at_any_await_leaves_nothing_behind(crash):
     crash.order("stop", *users)
     assert not crash.reserved()
     assert not crash.open_sessions()
+
+
+def test_a_settlement_that_is_cut_at_any_await_charges_nothing_twice_and_nothing_never(crash):
+    """The checker compares what is settled with the times of each session, to the millisecond."""
+    crash.order("start", "runs", "runs-too")
+
+    def balances(name):
+        assert crash.open_sessions() == ["runs", "runs-too"]
+        return name
+
+    crash.die_everywhere("settle", balances)
+    assert crash.order("settle")["came_to"] == {"settled": 2, "bound": 0, "doubts": 0}
+    crash.open_sessions()
+    ledger = "SELECT SUM(settled_cpu), SUM(reserved_cpu) FROM ledger"
+    rolled_up = "SELECT SUM(settled_cpu), SUM(reserved_cpu) FROM consumption"
+
+    async def look(store):
+        return [
+            await store._database.look("look", lambda it, q=q: tuple(it.exec_driver_sql(q).one()))
+            for q in (ledger, rolled_up)
+        ]
+
+    sums = crash.ask(look)
+    assert sums[0] == sums[1]
+    assert sums[0][0] > 0
+    crash.order("stop", "runs", "runs-too")
+    assert not crash.reserved()
 
 
 def test_a_stop_that_is_cut_at_any_await_is_finished_by_the_sweep(crash):

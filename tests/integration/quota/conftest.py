@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eugospawner.store import upgrade
-from tests.integration.quota.servers import serving
+from tests.integration.quota.servers import serving, sow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,15 +18,15 @@ CATALOG = Path(__file__).parents[3] / "helm-values" / "catalog.yaml"
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "store.sqlite"
-    upgrade(f"sqlite:///{path}")
+    sow(CATALOG, f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture
-def service(migrated: Path, tmp_path: Path) -> Iterator[Running]:
+def service(sown: Path, tmp_path: Path) -> Iterator[Running]:
     path = tmp_path / "store.sqlite"
-    path.write_bytes(migrated.read_bytes())
+    path.write_bytes(sown.read_bytes())
     with serving(tmp_path, CATALOG, f"sqlite:///{path}") as running:
         yield running

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import json
 import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jupyterhub.services.auth import HubOAuth
@@ -19,6 +21,7 @@ from tornado.netutil import bind_sockets
 
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
+from eugospawner.store import upgrade
 from hub_services.common.process import Opened
 from hub_services.common.web import Auth, close_hub_connections
 from hub_services.quota.__main__ import Settings, Sweeper, make_app
@@ -135,7 +138,7 @@ class Running:
         self.opened = Opened(self.store_url)
         self.store = await self.opened()
         office = Office(
-            source=Source(self.catalog, kinds={}, images={}),
+            source=copy.copy(_source(self.catalog)),  # it replaces what it has, and mends nothing
             open_store=self.opened,
             clock=self.clock,
             slug=slug_of,
@@ -216,10 +219,21 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+@cache
+def _source(catalog: Path) -> Source:
+    """Return the settings of the file, read once: it takes longer than the rest of a test."""
+    return Source(catalog, kinds={}, images={})
+
+
+def sow(catalog: Path, store_url: str) -> None:
+    """Have the store say what the demo shows."""
+    upgrade(store_url)
+    asyncio.run(seed.sow(store_url, catalog, NOW - timedelta(hours=1)))
+
+
 @contextlib.contextmanager
 def serving(folder: Path, catalog: Path, store_url: str) -> Iterator[Running]:
-    """Run the service on a store with the demo's people in it."""
-    asyncio.run(seed.sow(store_url, catalog, NOW - timedelta(hours=1)))
+    """Run the service on a store that is there."""
     running = Running(folder=folder, catalog=catalog, store_url=store_url)
     try:
         yield running

@@ -73,6 +73,7 @@ def test_everybody_sees_their_own_usage_as_admission_counts_it(service):
         ("t-ada", "?user=bob&user=alice", 400),
         ("t-ada", "?user=%ff", 400),
         ("t-ada", "?user=", 400),
+        ("t-ada", "?user=a%00b", 400),
     ],
 )
 def test_usage_is_seen_by_whom_it_concerns(service, token, query, status):
@@ -371,6 +372,9 @@ def test_changes_are_tried_on_what_was_asked_and_nothing_is_changed(service):
         ("DELETE", "/settings/quotas/gpu-each-month", None, {}, "malformed"),
         ("GET", "/settings/quotas/x?key=y", None, {}, "malformed"),
         ("GET", "/audit?limit=0", None, {}, "malformed"),
+        ("GET", "/audit?about=a%00", None, {}, "malformed"),
+        ("PUT", "/settings/quotas/a%00", {"document": {}, "reason": "x"}, {}, "malformed"),
+        ("PUT", "/settings/quotas/a", {"document": {}, "reason": "a\0b"}, {}, "malformed"),
         ("GET", "/audit?limit=9999", None, {}, "malformed"),
         ("POST", "/what-if", {"changes": []}, {}, "malformed"),
     ],

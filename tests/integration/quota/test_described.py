@@ -9,10 +9,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from eugospawner.store import upgrade
 from hub_services.common.problems import DoorReason
 from tests.integration.quota.conftest import CATALOG
-from tests.integration.quota.servers import PREFIX, Running, serving
+from tests.integration.quota.servers import PREFIX, Running, serving, sow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +26,7 @@ OURS = "Authorization"
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("described")
     url = f"sqlite:///{folder / 'store.sqlite'}"
-    upgrade(url)
+    sow(CATALOG, url)
     with serving(folder, CATALOG, url) as running:
         yield running
 
@@ -80,7 +79,7 @@ def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, pat
         excluded.append(schemathesis.checks.positive_data_acceptance)
 
     @given(case=api[path][method].as_strategy())
-    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
     def agrees(case: Case) -> None:
         case.call_and_validate(
             headers={OURS: "token t-ada"},
