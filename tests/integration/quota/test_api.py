@@ -210,11 +210,11 @@ def test_a_preview_says_what_would_be_and_changes_nothing(service):
 def test_settings_that_would_make_no_sense_are_refused_in_the_words_of_the_file(service):
     answer = service.ask(
         "PUT", "/settings/projects/vision",
-        {"document": {"display_name": "V", "group": "vision-lab", "plan": "reserch"}, "reason": "x"},
+        {"document": {"display_name": "V", "group": "vision-lab", "plan": "serious"}, "reason": "x"},
     )  # fmt: skip
     assert (answer.status, reason_of(answer)) == (422, "settings-wrong")
     detail = answer.body["detail"]
-    assert detail == "projects.vision.plan: there is no 'reserch'; known are: research, teaching"
+    assert detail == "projects.vision.plan: there is no 'serious'; known are: research, teaching"
     for section, key in (("plans", "research"), ("organizations", "acme")):
         gone = service.ask("DELETE", f"/settings/{section}/{key}?reason=x")
         assert gone.status == 422, "others refer to it"
