@@ -85,6 +85,7 @@ class Changes:
         reason: str,
         at: datetime,
         expected: int | None = None,
+        in_file: Any = None,
     ) -> int | None:
         """
         Change an entry and write the audit; `None` removes it.
@@ -92,6 +93,7 @@ class Changes:
         Args:
             expected: The revision by which the change was judged: nothing is changed if there is
                 another by now. `None`: whatever it is.
+            in_file: The entry as the file has it, for the audit of its first change.
 
         Returns:
             The new revision; `None`: nothing was changed, because others changed something.
@@ -104,7 +106,9 @@ class Changes:
             message = f"{section}.{key} is larger than {LARGEST_DOCUMENT} characters: say less"
             raise StoreError(message)
         row = storable({"section": section, "key": key, "actor": actor, "reason": reason, "at": at})
-        return await self._writer.write(_PUT_ONE, {**row, "document": text, "expected": expected})
+        return await self._writer.write(
+            _PUT_ONE, {**row, "document": text, "expected": expected, "in_file": in_file}
+        )
 
     async def audit(
         self, *, limit: int = 100, before: int | None = None, about: str | None = None
@@ -149,7 +153,13 @@ def _put_one(connection: Connection, row: dict[str, Any]) -> int | None:
     if row["expected"] not in {None, last}:
         return None
     revision = last + 1
-    before = connection.scalar(_BEFORE, {"b_section": row["section"], "b_key": row["key"]})
+    known = connection.execute(
+        _BEFORE, {"b_section": row["section"], "b_key": row["key"]}
+    ).one_or_none()
+    if known is None:
+        before = row["in_file"]
+    else:
+        before = None if known.document is None else json.loads(known.document)
     change = {
         "section": row["section"],
         "key": row["key"],
@@ -160,7 +170,7 @@ def _put_one(connection: Connection, row: dict[str, Any]) -> int | None:
     }
     _PUT.execute(connection, [change])
     detail = {
-        "before": None if before is None else json.loads(before),
+        "before": before,
         "after": None if row["document"] is None else json.loads(row["document"]),
     }
     connection.execute(

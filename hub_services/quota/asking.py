@@ -111,12 +111,13 @@ class Asking:
             now=now,
         )
         words: dict[str, Any] = dict(question.options)
+        asker = Actor(name=owner)  # as if they asked themselves, whoever wants to know
         verdict = judge.judge(
             words,
             circumstances,
             owner=owner,
             workspace=question.workspace,
-            actor=Actor(name=owner) if actor.is_admin else actor,
+            actor=asker,
         )
         told = preflight.describe(verdict.decision, words=words, nearest=verdict.nearest)
         request = options.parse(words, owner=owner, workspace=question.workspace)
@@ -136,7 +137,7 @@ class Asking:
                 )
                 for step in admission.path(
                     request,
-                    Actor(name=owner) if actor.is_admin else actor,
+                    asker,
                     circumstances.catalog,
                     accounts,
                     circumstances.usage,

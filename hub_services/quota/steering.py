@@ -153,6 +153,7 @@ class Steering:
             reason=reason.strip(),
             at=self._office.clock.now(),
             expected=judged_at,
+            in_file=self._source.documents_of_file.get(path.section, {}).get(path.key),
         )
         if revision is None:
             raise settings_changed()

@@ -336,7 +336,9 @@ def test_words_that_are_none_are_explained_before_any_rule(service):
 
 def test_only_who_may_see_somebody_may_ask_for_them(service):
     for token, status in (("t-ada", 200), ("t-alice", 200), ("t-carol", 403)):
-        assert service.ask("POST", "/explain", {"user": "bob"}, token=token).status == status
+        answer = service.ask("POST", "/explain", {"user": "bob"}, token=token)
+        assert answer.status == status
+        assert status == 403 or answer.body["outcome"] == "starts"
 
 
 def test_changes_are_tried_on_what_was_asked_and_nothing_is_changed(service):

@@ -197,6 +197,7 @@ def test_a_profile_is_set_and_the_audit_has_old_and_new_value(service, told):
     )
     assert (answer["after"]["idle_stop"], answer["after"]["max_session"]) == ("15min", "6h")
     (line,) = service.ask("GET", "/audit?about=profiles.notebook-gpu-a100").body["lines"]
+    assert line["detail"]["before"]["max_session"] == "8h"  # the file's
     assert line["detail"]["after"]["max_session"] == "6h"
     assert line["actor"] == "ada"
     assert answer["before"]["max_session"] == "8h"
