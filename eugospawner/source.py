@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eugospawner import settings
-from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.errors import ConfigError, UnfitSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,17 +26,20 @@ class Source:
     Where settings come from: the file as it was at the start, and what was changed since.
 
     Attributes:
-        settings: As last read.
+        settings: The last that made sense.
         revision: Of the last change in them.
-        documents: Their entries by section and key, in the words of the file.
+        newest: Of the last change that was read; later than *revision*: it makes no sense.
+        documents: The entries by section and key, in the words of the file, as of *newest*.
         documents_of_file: Likewise without what was changed.
+        unfit: Why the newest settings make no sense; empty: they do.
     """
 
     def __init__(self, path: Path, *, kinds: Mapping[str, str], images: Mapping[str, str]) -> None:
         self._path, self._kinds, self._images = path, kinds, images
         self._text = settings.read_file(path)
         self._changes: dict[tuple[str, str], Any] = {}
-        self.revision = 0
+        self.revision = self.newest = 0
+        self.unfit = ""
         self.settings = self._parse(self._changes)
         self.documents_of_file = self.documents = settings.documents(self._text)
 
@@ -47,20 +50,24 @@ class Source:
         Whoever read before somebody else took newer ones over does not bring the older ones back.
 
         Raises:
-            StoreError: With them the settings make no sense, so nothing may be decided by them.
+            UnfitSettings: With them the settings make no sense, so nothing may be decided by them.
         """
-        newer = [each for each in changes if each.revision > self.revision]
-        if not newer:
-            return bool(changes)
-        merged = self._changes | {(each.section, each.key): each.document for each in newer}
-        try:
-            parsed = self._parse(merged)
-        except ConfigError as error:
-            message = f"What was changed at run time does not fit the catalog: {error}"
-            raise StoreError(message) from error
-        self.settings, self._changes, self.revision = parsed, merged, newer[-1].revision
-        self.documents = settings.with_changes(self.documents_of_file, merged)
-        return True
+        newer = [each for each in changes if each.revision > self.newest]
+        if newer:
+            these = {(each.section, each.key): each.document for each in newer}
+            self._changes = {**self._changes, **these}
+            self.newest = newer[-1].revision
+            self.documents = settings.with_changes(self.documents_of_file, self._changes)
+            try:
+                self.settings, self.unfit = self._parse(self._changes), ""
+            except ConfigError as error:
+                self.unfit = str(error)
+            else:
+                self.revision = self.newest
+        if changes and self.unfit:
+            message = f"What was changed at run time does not fit the catalog: {self.unfit}"
+            raise UnfitSettings(message)
+        return bool(changes)
 
     @property
     def path(self) -> Path:

@@ -56,3 +56,7 @@ class ClusterError(EugoError):
 
 class StoreError(EugoError):
     """The database refused, failed or did not answer."""
+
+
+class UnfitSettings(StoreError):
+    """What was changed at run time makes no sense with the file, so nothing is decided by it."""

@@ -101,7 +101,7 @@ class Changes:
         Raises:
             StoreError: It was not recorded, or is too large.
         """
-        text = None if document is None else json.dumps(document)
+        text = None if document is None else json.dumps(document, ensure_ascii=False)
         if text is not None and len(text) > LARGEST_DOCUMENT:
             message = f"{section}.{key} is larger than {LARGEST_DOCUMENT} characters: say less"
             raise StoreError(message)

@@ -3,7 +3,7 @@ Web: what every page and route of a service has in common.
 
 Who asks is known from the hub: by an OAuth cookie on pages, by a token in the API. The hub is asked
 at each request and nothing is remembered, so a role that is taken away counts at the next click. A
-cookie is believed on a write only with its XSRF token, and the API takes tokens alone to write.
+cookie is believed on a write only with its XSRF token.
 Scripts and styles come from the hub and from us; nothing is inline, and nobody may frame a page.
 
 Source: JupyterHub 6.1, `services/auth.py`; OWASP ASVS 4.0 V14.4; facts on security.
@@ -30,7 +30,7 @@ from tornado import web
 import eugospawner
 from eugospawner import assets
 from eugospawner.policy.accounts import Actor
-from eugospawner.policy.errors import StoreError
+from eugospawner.policy.errors import StoreError, UnfitSettings
 from hub_services.common.problems import CONTENT_TYPE, RULES, DoorReason, Fault
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ def fault_of(error: BaseException | None, status: int = _SERVER_ERROR) -> Fault:
     """Return how *error* is answered."""
     if isinstance(error, Fault):
         return error
+    if isinstance(error, UnfitSettings):
+        return Fault(DoorReason.STORE_UNAVAILABLE, f"{error}. An admin must mend it.")
     if isinstance(error, StoreError):
         return Fault(DoorReason.STORE_UNAVAILABLE, _STORE_DOWN)
     reason = _BY_STATUS.get(

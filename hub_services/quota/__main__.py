@@ -182,6 +182,7 @@ def make_app(
             (f"{base}admin/audit", admin.AuditPage, desks),
             (f"{base}admin/([^/]+)", admin.SectionPage, desks),
             (f"{base}admin/([^/]+)/([^/]+)", admin.EntryPage, desks),
+            (f"{base}usage.csv", pages.UsageSheet, {"office": office}),
             (f"{base}oauth_callback", Callback),
             (f"{base}health", Health, {"check": health}),
             (f"{base}metrics", Metrics, {"export": sweeper.metrics.export}),
@@ -214,7 +215,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
         accountant = Accountant(
             cluster=Cluster(client, settings.namespace),
             open_store=store,
-            settings=office.settings,
+            settings=office.last_good_settings,
             lease=lease,
             clock=clock,
             slug=slug_of,

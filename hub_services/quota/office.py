@@ -8,10 +8,12 @@ Source: features L6, F98 to F102; promise 7.
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from eugospawner.policy.accounts import Person
+from eugospawner.policy.errors import UnfitSettings
 from eugospawner.policy.permissions import Action, may
 from eugospawner.policy.quota import Span, Subject, SubjectKind, period_at
 from hub_services.common.problems import DoorReason, Fault, existing, permit
@@ -69,6 +71,17 @@ class Office:
         """
         store = await self.open_store()
         self.source.take(await store.changes.since(self.source.revision))
+        return self.source.settings
+
+    async def last_good_settings(self) -> Settings:
+        """
+        Return the newest settings that make sense, for whoever must go on or mend them.
+
+        Raises:
+            StoreError: The store does not answer.
+        """
+        with contextlib.suppress(UnfitSettings):
+            return await self.settings()
         return self.source.settings
 
     async def usage(self, actor: Actor, query: models.UsageQuery) -> models.UsageReport:

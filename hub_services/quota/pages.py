@@ -11,6 +11,7 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from eugospawner.policy.entitlement_rules import local
+from hub_services.common import sheets
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.common.web import Page, environment
 from hub_services.quota import models
@@ -51,12 +52,53 @@ def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
     return shown
 
 
-class UsagePage(Page):
-    """What somebody uses, has left and will reach."""
-
+class _OfUsage(Page):
     def initialize(self, office: Office) -> None:
         """Take over who answers."""
         self._office = office
+
+    def _query(self) -> models.UsageQuery:
+        found = {
+            name: values[-1].decode("utf-8", "replace")
+            for name, values in self.request.query_arguments.items()
+            if name in models.UsageQuery.model_fields
+        }
+        try:
+            return models.UsageQuery.model_validate(found)
+        except ValidationError as error:
+            message = "The address names nobody: use user, project, group or organization."
+            raise Fault(DoorReason.MALFORMED, message) from error
+
+
+class UsageSheet(_OfUsage):
+    """What consumed it, to be opened in a spreadsheet."""
+
+    async def get(self) -> None:
+        """Send it."""
+        report = await self._office.usage(self.actor, self._query())
+        self.set_header("Content-Type", sheets.CONTENT_TYPE)
+        self.set_header("Content-Disposition", f'attachment; filename="usage-{report.month}.csv"')
+        self.finish(
+            sheets.to_csv(
+                ["Month", "Workspace", "Owner", "Project", "GPU model", "GPU hours", "CPU hours"],
+                [
+                    [
+                        report.month,
+                        line.workspace,
+                        line.owner,
+                        line.project,
+                        line.gpu_model,
+                        line.gpu.partition(" ")[0],
+                        line.cpu.partition(" ")[0],
+                    ]
+                    for line in report.consumers
+                ],
+            )
+        )
+
+
+class UsagePage(_OfUsage):
+    """What somebody uses, has left and will reach."""
 
     async def get(self) -> None:
         """Show it."""
@@ -74,21 +116,11 @@ class UsagePage(Page):
             report=report,
             month_words=f"{calendar.month_name[month]} {year}",
             choices=await self._choices(report.subject),
+            sheet=f"{self.settings['prefix']}usage.csv"
+            + (f"?{self.request.query}" if self.request.query else ""),
             chart=Markup(drawn),  # noqa: S704 - a template of ours, which escapes
             when=lambda at: local(at, report.zone),
         )
-
-    def _query(self) -> models.UsageQuery:
-        found = {
-            name: values[-1].decode("utf-8", "replace")
-            for name, values in self.request.query_arguments.items()
-            if name in models.UsageQuery.model_fields
-        }
-        try:
-            return models.UsageQuery.model_validate(found)
-        except ValidationError as error:
-            message = "The address names nobody: use user, project, group or organization."
-            raise Fault(DoorReason.MALFORMED, message) from error
 
     async def _choices(self, chosen: str) -> list[Choice]:
         base = self.settings["prefix"]

@@ -11,6 +11,7 @@ promises 4, 7 and 8.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -18,7 +19,10 @@ import yaml
 from eugospawner.policy.errors import ConfigError
 from eugospawner.policy.permissions import Action, Platform, may
 from eugospawner.settings import CHANGEABLE
+from eugospawner.store.changes import LARGEST_DOCUMENT
 from hub_services.common.problems import (
+    DoorReason,
+    Fault,
     existing,
     permit,
     settings_changed,
@@ -45,26 +49,35 @@ class Steering:
         self._source = office.source
 
     async def entries(self, actor: Actor, path: models.SectionPath) -> models.Entries:
-        """Return the entries of a section."""
-        settings = await self._office.settings()
-        self._require_steering(actor, settings, "see the settings")
-        return models.Entries(
-            revision=self._source.revision,
-            entries=[
-                self._entry(path.section, key)
-                for key in self._source.documents.get(path.section, {})
-            ],
-        )
+        """Return the entries of a section: all for who steers, else those that one may change."""
+        settings = await self._office.last_good_settings()
+        found = [
+            self._entry(path.section, key)
+            for key in self._source.documents.get(path.section, {})
+            if self._sees(actor, settings, path.section, key)
+        ]
+        steers = may(actor, Action.STEER, Platform(), settings.directory.people)
+        permit("see the settings", allowed=steers or bool(found))
+        return models.Entries(revision=self._source.newest, entries=found)
 
     async def entry(self, actor: Actor, path: models.EntryPath) -> models.EntryAt:
-        """Return one entry."""
-        settings = await self._office.settings()
-        self._require_steering(actor, settings, "see the settings")
+        """Return one entry, to who steers or may change it."""
+        settings = await self._office.last_good_settings()
+        sees = self._sees(actor, settings, path.section, path.key)
+        permit("see the settings", allowed=sees)
         entries = self._source.documents.get(path.section, {})
         existing(entries.get(path.key), "entry", f"{path.section}.{path.key}")
         return models.EntryAt(
-            revision=self._source.revision, entry=self._entry(path.section, path.key)
+            revision=self._source.newest, entry=self._entry(path.section, path.key)
         )
+
+    def _sees(self, actor: Actor, settings: Settings, section: str, key: str) -> bool:
+        """Whether *actor* steers, or may change the entry that there is."""
+        people = settings.directory.people
+        if may(actor, Action.STEER, Platform(), people):
+            return True
+        document = self._source.documents.get(section, {}).get(key)
+        return document is not None and self._may_change(actor, settings, section, key, document)
 
     def _entry(self, section: str, key: str) -> models.Entry:
         document = self._source.documents[section][key]
@@ -78,7 +91,7 @@ class Steering:
 
     async def preview(self, actor: Actor, path: models.EntryPath, document: Any) -> models.Changed:
         """Return what a change would mean, without making it; `None` removes the entry."""
-        settings = await self._office.settings()
+        settings = await self._office.last_good_settings()
         self._require_change(actor, settings, path, document)
         return await self._judge(settings, path, document)
 
@@ -95,7 +108,7 @@ class Steering:
 
     async def remove(self, actor: Actor, path: models.EntryRemoval) -> models.Changed:
         """Remove an entry, with the audit; raises as `change`."""
-        settings = await self._office.settings()
+        settings = await self._office.last_good_settings()
         self._require_change(actor, settings, path, None)
         entries = self._source.documents.get(path.section, {})
         existing(entries.get(path.key), "entry", f"{path.section}.{path.key}")
@@ -125,7 +138,7 @@ class Steering:
     async def _quota(
         self, actor: Actor, path: models.OverridePath
     ) -> tuple[models.EntryPath, dict[str, Any]]:
-        settings = await self._office.settings()
+        settings = await self._office.last_good_settings()
         entry = models.EntryPath(section="quotas", key=path.key)
         document = self._source.documents.get("quotas", {}).get(path.key)
         self._require_change(actor, settings, entry, document)
@@ -139,9 +152,9 @@ class Steering:
         reason: str,
         expected: int | None,
     ) -> models.Changed:
-        settings, store = await self._office.settings(), await self._office.open_store()
+        settings, store = await self._office.last_good_settings(), await self._office.open_store()
         self._require_change(actor, settings, path, document)
-        judged_at = self._source.revision
+        judged_at = self._source.newest
         if expected is not None and expected != judged_at:
             raise settings_changed()
         changed = await self._judge(settings, path, document)
@@ -157,21 +170,31 @@ class Steering:
         )
         if revision is None:
             raise settings_changed()
-        await self._office.settings()
+        await self._office.last_good_settings()
         return changed.model_copy(update={"revision": revision})
 
     async def _judge(
         self, settings: Settings, path: models.EntryPath, document: Any
     ) -> models.Changed:
         change: dict[tuple[str, str], Any] = {(path.section, path.key): document}
+        if (
+            document is not None
+            and len(json.dumps(document, ensure_ascii=False)) > LARGEST_DOCUMENT
+        ):
+            message = (
+                f"{path.section}.{path.key} is larger than {LARGEST_DOCUMENT} characters: say less."
+            )
+            raise Fault(DoorReason.TOO_LARGE, message)
         try:
             # Reading the whole file anew takes a tenth of a second, which others need not wait for.
             await asyncio.to_thread(self._source.with_changes, change)
         except ConfigError as error:
-            raise settings_wrong(error) from error
+            # Settings that make no sense already are mended one entry after the other.
+            if not set(str(error).splitlines()) < set(self._source.unfit.splitlines()):
+                raise settings_wrong(error) from error
         before = self._source.documents.get(path.section, {}).get(path.key)
         return models.Changed(
-            revision=self._source.revision,
+            revision=self._source.newest,
             before=before,
             after=document,
             effects=list(_effects(path, before, document, settings)),
@@ -184,32 +207,39 @@ class Steering:
         self, actor: Actor, settings: Settings, path: models.EntryPath, document: Any
     ) -> None:
         """Raise a `Fault` unless *actor* may change the entry so (F106)."""
+        allowed = self._may_change(actor, settings, path.section, path.key, document)
+        permit(f"change {path.section}.{path.key} so", allowed=allowed)
+
+    def _may_change(
+        self, actor: Actor, settings: Settings, section: str, key: str, document: Any
+    ) -> bool:
         people = settings.directory.people
         if may(actor, Action.STEER, Platform(), people):
-            return
-        before = self._source.documents.get(path.section, {}).get(path.key)
-        if path.section == "quotas":
-            owners = [
-                None if each is None else self._office.project(settings, str(each.get("project")))
+            return True
+        before = self._source.documents.get(section, {}).get(key)
+        if section == "quotas":
+            projects = [
+                self._office.project(settings, str(each.get("project")))
                 for each in (before, document)
                 if each is not None
             ]
-            if owners and all(
+            return bool(projects) and all(
                 each is not None and may(actor, Action.CHANGE_QUOTA, each, people)
-                for each in owners
-            ):
-                return
-        if path.section == "projects" and before is not None and document is not None:
-            project = settings.directory.projects.get(path.key)
-            others = [{**each, "plan": None} for each in (before, document)]
-            only_plan = others[0] == others[1]
-            if project is not None and only_plan and may(actor, Action.BIND_PLAN, project, people):
-                return
-        permit(f"change {path.section}.{path.key} so", allowed=False)
+                for each in projects
+            )
+        if section == "projects" and before is not None and document is not None:
+            project = settings.directory.projects.get(key)
+            with_no_plan = [{**each, "plan": None} for each in (before, document)]
+            return (
+                project is not None
+                and with_no_plan[0] == with_no_plan[1]
+                and may(actor, Action.BIND_PLAN, project, people)
+            )
+        return False
 
     async def audit(self, actor: Actor, query: models.AuditQuery) -> models.AuditLines:
         """Return lines of the audit, newest first."""
-        settings, store = await self._office.settings(), await self._office.open_store()
+        settings, store = await self._office.last_good_settings(), await self._office.open_store()
         self._require_steering(actor, settings, "read the audit")
         found = await store.changes.audit(limit=query.limit, before=query.before, about=query.about)
         return models.AuditLines(
@@ -229,16 +259,16 @@ class Steering:
 
     async def drift(self, actor: Actor) -> models.Drifts:
         """Return where the settings are not what the file says."""
-        settings = await self._office.settings()
+        settings = await self._office.last_good_settings()
         self._require_steering(actor, settings, "see the settings")
         return models.Drifts(
-            revision=self._source.revision,
+            revision=self._source.newest,
             drifts=list(_drifts(self._source.documents_of_file, self._source.documents)),
         )
 
     async def export(self, actor: Actor) -> models.Catalog:
         """Return all settings as a file."""
-        settings = await self._office.settings()
+        settings = await self._office.last_good_settings()
         self._require_steering(actor, settings, "see the settings")
         text = yaml.safe_dump(
             {section: dict(entries) for section, entries in self._source.documents.items()},
@@ -246,7 +276,7 @@ class Steering:
             allow_unicode=True,
             width=100,
         )
-        return models.Catalog(revision=self._source.revision, yaml=text)
+        return models.Catalog(revision=self._source.newest, yaml=text)
 
 
 def _drifts(

@@ -197,6 +197,57 @@ def test_of_two_admins_who_change_the_same_settings_the_second_is_told(service):
     assert service.ask("GET", "/settings/quotas/b").status == 404
 
 
+def test_settings_that_fit_the_file_no_more_are_mended_entry_by_entry(service):
+    """The file lost what two changes refer to; everything else stands still, and this goes on."""
+    for key in ("one", "two"):
+        put = service.store.changes.put(
+            "quotas", key, {"user": "*", "gpu_hours": 1, "gpu_model": "GONE", "per": "day"},
+            actor="x", reason="x", at=NOW,
+        )  # fmt: skip
+        service.run(put)
+    answer = service.ask("GET", "/usage", token="t-bob")
+    assert (answer.status, reason_of(answer)) == (503, "store-unavailable")
+    assert "quotas.one.gpu_model: there is no 'GONE'" in answer.body["detail"]
+    found = {each["key"] for each in service.ask("GET", "/settings/quotas").body["entries"]}
+    assert {"one", "two"} <= found
+    worse = a_quota(1, gpu_model="GONE")
+    assert (
+        service.ask("PUT", "/settings/quotas/three", {"document": worse, "reason": "x"}).status
+        == 422
+    )
+    assert service.ask("DELETE", "/settings/quotas/one?reason=mend").status == 200
+    assert service.ask("GET", "/usage", token="t-bob").status == 503
+    mended = {"document": a_quota(1, gpu_model="L4"), "reason": "mend"}
+    assert service.ask("PUT", "/settings/quotas/two", mended).status == 200
+    assert service.ask("GET", "/usage", token="t-bob").status == 200
+
+
+def test_an_entry_that_is_too_large_is_refused_as_that(service):
+    document = {
+        "display_name": "x",
+        "flavors": ["std-2x8"],
+        "images": ["base-notebook"],
+        "when_to_use": "y",
+    }
+    document["environment"] = {f"V{number}": "ö" * 400 for number in range(170)}
+    answer = service.ask("PUT", "/settings/profiles/large", {"document": document, "reason": "x"})
+    assert (answer.status, reason_of(answer)) == (413, "too-large")
+
+
+def test_who_may_change_an_entry_may_see_it(service):
+    """Managers bind plans: they must see what they bind them to."""
+    project = service.ask("GET", "/settings/projects/vision", token="t-alice")
+    assert project.status == 200
+    assert service.ask("GET", "/settings/projects/vision", token="t-bob").status == 403
+    listed = service.ask("GET", "/settings/projects", token="t-alice").body["entries"]
+    assert [each["key"] for each in listed] == ["vision"]
+    quota = {"document": {"project": "vision", "gpu_hours": 9, "per": "day"}, "reason": "x"}
+    assert service.ask("PUT", "/settings/quotas/v", quota, token="t-alice").status == 200
+    listed = service.ask("GET", "/settings/quotas", token="t-alice").body["entries"]
+    assert [each["key"] for each in listed] == ["v"]
+    assert service.ask("GET", "/settings/plans", token="t-alice").status == 403
+
+
 def test_a_preview_says_what_would_be_and_changes_nothing(service):
     plan = service.ask("GET", "/settings/plans/research").body
     narrower = {**plan["entry"]["document"], "gpu_models": ["L4"]}

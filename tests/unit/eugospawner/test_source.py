@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.errors import ConfigError, UnfitSettings
 from eugospawner.source import Source
 from eugospawner.store.changes import Change
 
@@ -42,11 +42,15 @@ def test_a_reader_that_was_overtaken_does_not_bring_old_settings_back(source: So
     assert (hours(source), source.revision) == (20, 2)
 
 
-def test_changes_that_make_no_sense_change_nothing(source: Source) -> None:
+def test_changes_that_make_no_sense_decide_nothing_until_they_are_mended(source: Source) -> None:
     wrong = Change(section="quotas", key="x", document={"user": "*"}, revision=1)
-    with pytest.raises(StoreError, match="does not fit the catalog"):
-        source.take([wrong])
-    assert (hours(source), source.revision) == (160, 0)
+    for _ in range(2):
+        with pytest.raises(UnfitSettings, match=r"does not fit the catalog: .*quotas\.x"):
+            source.take([wrong])
+    assert (hours(source), source.revision, source.newest) == (160, 0, 1)
+    assert source.documents["quotas"]["x"] == {"user": "*"}, "else nobody could mend it"
+    assert source.take([wrong, Change(section="quotas", key="x", document=None, revision=2)])
+    assert (source.revision, source.unfit) == (2, "")
 
 
 def test_a_change_can_be_judged_without_being_made(source: Source) -> None:
