@@ -53,12 +53,6 @@ class Attempt:
     nearest: Mapping[str, object] | None
 
 
-def _name_in(words: object) -> str | None:
-    """Return the name that JSON *words* give the workspace, if it can be one."""
-    name = words.get("name") if isinstance(words, dict) else None
-    return name if isinstance(name, str) and names.problem_of(name) is None else None
-
-
 class DecidingSpawner(KubeSpawner):
     """Asks admission about every start, whichever door it came through."""
 
@@ -217,7 +211,7 @@ class DecidingSpawner(KubeSpawner):
         names_volumes = isinstance(words, dict) and bool(words.get("volumes"))
         return judge(
             words,
-            await self.circumstances(volumes=names_volumes, usage=usage, name=_name_in(words)),
+            await self.circumstances(volumes=names_volumes, usage=usage, name=names.name_in(words)),
             owner=self.user.name,
             workspace=self.name if workspace is None else workspace,
             actor=self._actor(handler),
@@ -348,7 +342,7 @@ class DecidingSpawner(KubeSpawner):
         saved = self.orm_spawner.user_options if self.orm_spawner else None
         words = attempt.options if attempt else self.prefill or saved or {}
         # Page and verdict are of one moment, and of one trip to the store.
-        circumstances = await self.circumstances(workspaces=True, name=_name_in(words))
+        circumstances = await self.circumstances(workspaces=True, name=names.name_in(words))
         verdict = judge(
             words,
             circumstances,

@@ -34,6 +34,11 @@ c.ConfigurableHTTPProxy.pid_file = str(folder / "proxy.pid")
 c.EugoSpawner.unavailable_kinds = settings["unavailable"].get("kinds", {})
 c.EugoSpawner.unavailable_images = settings["unavailable"].get("images", {})
 
+# What the form says cannot be had, the quota service's answers must know, too.
+for service in c.JupyterHub.services:
+    if service["name"] == "quota":
+        service["environment"]["EUGO_UNAVAILABLE"] = json.dumps(settings["unavailable"])
+
 # A service looks for its hub only once it runs; one that is just being loaded when the hub is killed
 # would never know that it had one.
 setpriv = shutil.which("setpriv")

@@ -12,6 +12,7 @@ translates it with ``raise … from``; nothing else catches broadly.
     ├── ConfigError        the catalog or a setting is wrong; the hub refuses to start
     ├── ClusterError       Kubernetes refused, failed or did not answer
     ├── StoreError         the database refused, failed or did not answer
+    │   └── UnfitSettings  what was changed at run time makes no sense with the file
     └── HubError           the hub's REST API did (hub_services/common/hub.py)
 """
 

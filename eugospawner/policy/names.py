@@ -57,3 +57,9 @@ def free(wanted: str, taken: Container[str]) -> str:
         ending = f"-{number}"
         name = f"{wanted[: LONGEST - len(ending)].rstrip()}{ending}"
     return name
+
+
+def name_in(words: object) -> str | None:
+    """Return the name that JSON *words* give a workspace, if it can be one."""
+    name = words.get("name") if isinstance(words, dict) else None
+    return name if isinstance(name, str) and problem_of(name) is None else None

@@ -55,6 +55,24 @@ def read(text: str) -> tuple[yaml.Node | None, list[Problem], object]:
     return root, problems, None if root is None else loader.construct_document(root)
 
 
+def read_entry(text: str) -> tuple[yaml.Node | None, list[Problem], object]:
+    """
+    Read one entry that somebody typed, as `read`.
+
+    Raises:
+        ValueError: It uses anchors or merge keys: a few lines of them stand for millions.
+    """
+    tokens = yaml.scan(text, Loader=_Loader)
+    anchors = (each for each in tokens if isinstance(each, yaml.AliasToken | yaml.AnchorToken))
+    first = next(anchors, None)
+    if first is not None:
+        message = (
+            f"line {first.start_mark.line + 1}: anchors (& and *) are for the file: write it out"
+        )
+        raise ValueError(message)
+    return read(text)
+
+
 def words_of(error: Any) -> str:
     """Return what pydantic's *error* says, in the words of whoever wrote the file."""
     if error["type"] == "extra_forbidden":

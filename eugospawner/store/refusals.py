@@ -9,6 +9,7 @@ store does not answer. Source: features L11.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 #: The longest words of an honest request have some hundred characters.
 LARGEST_OPTIONS: Final = 8192
+#: Of one owner and process; people try a few times, programs by the thousand.
+MOST_A_MINUTE: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +57,17 @@ class Refusals:
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
         self._writer = writer
+        self._minute: tuple[datetime, Counter[str]] | None = None
 
     async def add(self, refused: Refused) -> None:
         """
-        Record a refusal.
+        Record a refusal, unless the owner had too many this minute: those say nothing new.
 
         Raises:
             StoreError: It was not recorded.
         """
+        if not self._is_news(refused):
+            return
         row = storable(
             {
                 "at": refused.at,
@@ -73,15 +79,22 @@ class Refusals:
         )
         await self._writer.write(_ADD, {**row, "options": text_of(refused.options)})
 
+    def _is_news(self, refused: Refused) -> bool:
+        minute = refused.at.replace(second=0, microsecond=0)
+        if self._minute is None or self._minute[0] != minute:
+            self._minute = minute, Counter()
+        self._minute[1][refused.owner] += 1
+        return self._minute[1][refused.owner] <= MOST_A_MINUTE
+
     async def since(self, at: datetime, *, limit: int) -> tuple[Refused, ...]:
-        """Return what was refused from *at* on, oldest first, at most *limit*."""
+        """Return what was refused from *at* on, oldest first; of more than *limit* the newest."""
         values = storable({"at": at, "limit": limit})
         rows = await self._database.read("read the refusals", _SINCE, values)
         return tuple(
             Refused(
                 **{**row, "options": None if row["options"] is None else json.loads(row["options"])}
             )
-            for row in rows
+            for row in reversed(rows)
         )
 
     async def forget(self, before: datetime) -> int:
@@ -118,7 +131,7 @@ _INSERT: Final = InsertMany(_TABLE, [each.name for each in _TABLE.columns if eac
 _SINCE: Final = (
     select(*(each for each in _TABLE.columns if each.name != "id"))
     .where(_TABLE.c.at >= bindparam("at"))
-    .order_by(_TABLE.c.at, _TABLE.c.id)
+    .order_by(_TABLE.c.at.desc(), _TABLE.c.id.desc())
     .limit(bindparam("limit"))
 )
 _DELETE: Final = delete(_TABLE).where(_TABLE.c.at < bindparam("before"))

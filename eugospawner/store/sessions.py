@@ -226,10 +226,10 @@ class Sessions:
         return tuple(_session(row) for row in rows)
 
     async def admitted(self, since: datetime, *, limit: int) -> tuple[Session, ...]:
-        """Return the sessions admitted from *since* on, oldest first, at most *limit*."""
+        """Return what was admitted from *since* on, oldest first; of more than *limit* the newest."""
         values = storable({"since": since, "limit": limit})
         rows = await self._database.read("read what was admitted", _ADMITTED, values)
-        return tuple(_session(row) for row in rows)
+        return tuple(_session(row) for row in reversed(rows))
 
     async def history(
         self, owner: str, workspace: str | None = None, *, limit: int = 50
@@ -583,7 +583,7 @@ _OPEN_ONES: Final = (
 _ADMITTED: Final = (
     select(_TABLE)
     .where(_COLUMN.admitted_at >= bindparam("since"))
-    .order_by(_COLUMN.admitted_at, _COLUMN.id)
+    .order_by(_COLUMN.admitted_at.desc(), _COLUMN.id.desc())
     .limit(bindparam("limit"))
 )
 _OF_OWNER: Final = (

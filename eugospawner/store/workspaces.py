@@ -76,6 +76,12 @@ class Workspaces:
             "read the workspaces of an owner", lambda connection: read_workspaces(connection, owner)
         )
 
+    async def owner_in(self, project: str) -> str | None:
+        """Return the owner of some workspace in *project*; `None`: there is none."""
+        values = storable({"project": project})
+        rows = await self._database.read("read who is in a project", _SOMEBODY, values)
+        return str(rows[0]["owner"]) if rows else None
+
     async def remove(self, owner: str, server: str) -> bool:
         """
         Forget a workspace; its sessions stay.
@@ -207,6 +213,7 @@ _PUT: Final = Put(_TABLE)
 _OF_OWNER: Final = (
     select(_TABLE).where(_COLUMN.owner == bindparam("owner")).order_by(_COLUMN.name, _COLUMN.server)
 )
+_SOMEBODY: Final = select(_COLUMN.owner).where(_COLUMN.project == bindparam("project")).limit(1)
 _AT_STAKE: Final = select(_TABLE).where(
     or_(
         tuple_(_COLUMN.owner, _COLUMN.server).in_(bindparam("places", expanding=True)),

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import yaml
 
-from hub_services.cli.client import part
+from hub_services.cli.client import Refused, part
 from hub_services.cli.output import Session, limits_table, safe, table
 
 if TYPE_CHECKING:
@@ -146,19 +147,26 @@ def set_quota(
     if key is not None and len(wanted) > 1:
         message = "One --key cannot name several quotas: set them one by one."
         raise click.UsageError(message)
-    known = None if key else session.client.get("/settings/quotas")["entries"]
+    found = session.client.get("/settings/quotas")
+    known, revision = found["entries"], found["revision"]
     models = _models(session, wanted)
     answers = []
     for amount in wanted:
         if "gpu_model" in amount:
             amount["gpu_model"] = models.get(amount["gpu_model"].lower(), amount["gpu_model"])
         document = dict(named) | amount
-        where = key or _key_of(document, known or [])
-        answers.append(
-            session.client.put(
-                f"/settings/quotas/{part(where)}", {"document": document, "reason": reason}
-            )
+        where = key or _key_of(document, known)
+        before: dict[str, Any] = next(
+            (each["document"] for each in known if each["key"] == where), {}
         )
+        if "override" in before and _counted(before) == _counted(document):
+            document["override"] = before["override"]  # it is for a time, and ends by itself
+        answer = session.client.put(
+            f"/settings/quotas/{part(where)}",
+            {"document": document, "reason": reason, "revision": revision},
+        )
+        revision = answer["revision"]
+        answers.append(answer)
 
     def tell(console: Console) -> None:
         for answer in answers:
@@ -279,9 +287,10 @@ def _models(session: Session, wanted: list[dict[str, Any]]) -> dict[str, str]:
     """Return the catalog's GPU models by their name in small letters, if any is asked for."""
     if not any("gpu_model" in amount for amount in wanted):
         return {}
-    import yaml  # noqa: PLC0415 - only here, and commands should start at once
-
-    catalog = yaml.safe_load(session.client.get("/catalog")["yaml"])
+    try:
+        catalog = yaml.safe_load(session.client.get("/catalog")["yaml"])
+    except Refused:  # who changes the quotas of a project need not see all settings
+        return {}
     return {str(key).lower(): str(key) for key in catalog.get("gpu_models") or {}}
 
 

@@ -152,11 +152,16 @@ class Route(Handler):
             Fault: There is none, or as of `Handler.prepare`.
         """
         if self.request.method not in self._operations:
-            self.set_header("Allow", ", ".join(self._operations))
             message = f"This address has no {self.request.method}; it has "
             message += f"{', '.join(self._operations)}."
             raise Fault(DoorReason.METHOD_NOT_ALLOWED, message)
         await super().prepare()
+
+    def write_problem(self, fault: Fault) -> None:
+        """Answer with a problem, and with the methods that there are if it is about those."""
+        if fault.reason is DoorReason.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(self._operations))
+        super().write_problem(fault)
 
     async def get(self, **in_path: str) -> None:
         """Do what the address does."""

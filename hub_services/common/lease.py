@@ -68,6 +68,7 @@ class Lease:
         self._now = now
         self._elapsed = elapsed or asyncio.get_running_loop().time
         self._renewed_at: float | None = None
+        self._looked_at = self._elapsed()
         #: What was last seen of somebody else's lease, and since when.
         self._seen: tuple[str, float] | None = None
 
@@ -78,6 +79,11 @@ class Lease:
             self._renewed_at is not None
             and self._elapsed() - self._renewed_at < TRUSTED.total_seconds()
         )
+
+    @property
+    def silence(self) -> timedelta:
+        """How long nobody could say whose the lease is, because the API server did not."""
+        return timedelta(seconds=self._elapsed() - self._looked_at)
 
     async def renew_once(self) -> bool:
         """
@@ -93,7 +99,7 @@ class Lease:
         except TimeoutError as error:
             message = f"The lease {self._name} could not be renewed within {_CALL_SECONDS} s"
             raise ClusterError(message) from error
-        self._renewed_at = asked_at if taken else None
+        self._renewed_at, self._looked_at = asked_at if taken else None, asked_at
         if taken and not held_before:
             _log.info("Holding the lease %s as %s", self._name, self._identity)
         elif held_before and not taken:

@@ -11,6 +11,7 @@ Source: JupyterHub 6.1, `services/auth.py`; OWASP ASVS 4.0 V14.4; facts on secur
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from functools import cache
 from pathlib import Path
@@ -70,6 +71,16 @@ class Auth(HubOAuth):  # type: ignore[misc]
         return await super()._check_hub_authorization(url, api_token, use_cache=False)
 
 
+def cookie_secret(api_token: str) -> bytes:
+    """
+    Return what the cookies of a service are signed with.
+
+    It follows from the token that the service and the hub share: after a restart, and at every
+    replica, who is signed in still is, and a new token ends all sessions.
+    """
+    return hashlib.blake2b(api_token.encode(), digest_size=32, person=b"eugo cookies").digest()
+
+
 async def close_hub_connections() -> None:
     """Close what the hub was asked through."""
     await JupyterHubHTTPClient.loop_instance().close()
@@ -98,13 +109,24 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
         """
         model = await self._identify()
         if model is None:
-            if self.is_page and self.request.method in {"GET", "HEAD"}:
+            if self._may_go_and_sign_in():
                 self.redirect(self.get_login_url())
                 return
             raise Fault(DoorReason.NOT_SIGNED_IN, self._how_to_sign_in())
         self.user_model: Mapping[str, Any] = model
         scopes = set(model.get("scopes") or ())
         self.actor = Actor(name=model["name"], is_admin=bool(ADMIN_SCOPES & scopes))
+
+    def _may_go_and_sign_in(self) -> bool:
+        """
+        Whether whoever asks can be sent to sign in and come back.
+
+        Not what a page fetches in the background: it would sign in unseen, and the new session would
+        leave the forms on the page without a token that fits. Browsers say which is which (Fetch
+        Metadata, W3C); a client that does not say is taken for somebody who looks at the page.
+        """
+        mode = self.request.headers.get("Sec-Fetch-Mode", "navigate")
+        return self.is_page and self.request.method in {"GET", "HEAD"} and mode == "navigate"
 
     async def _identify(self) -> Mapping[str, Any] | None:
         try:

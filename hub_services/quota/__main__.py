@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -24,6 +25,7 @@ from kubernetes_asyncio.client import ApiClient
 from tornado import web
 from tornado.httpserver import HTTPServer
 
+from eugospawner.policy.errors import ConfigError
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from hub_services.common import api as apis
@@ -39,6 +41,7 @@ from hub_services.common.web import (
     Metrics,
     NotFound,
     close_hub_connections,
+    cookie_secret,
 )
 from hub_services.quota import admin, api, pages
 from hub_services.quota.asking import Asking
@@ -83,6 +86,9 @@ class Settings:
     namespace: str
     """EUGO_NAMESPACE: where workspaces are; default: eugo."""
 
+    unavailable: Mapping[str, Mapping[str, str]]
+    """EUGO_UNAVAILABLE: why this deployment lacks *kinds* or *images*, as the hub is told; JSON."""
+
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
         """
@@ -108,16 +114,34 @@ class Settings:
             database_url=environment["EUGO_DATABASE_URL"],
             catalog=Path(environment["EUGO_CATALOG"]),
             namespace=environment.get("EUGO_NAMESPACE") or "eugo",
+            unavailable=_unavailable(environment.get("EUGO_UNAVAILABLE") or "{}"),
         )
+
+
+def _unavailable(text: str) -> dict[str, dict[str, str]]:
+    try:
+        found = json.loads(text)
+        return {name: dict(found.get(name) or {}) for name in ("kinds", "images")}
+    except (ValueError, TypeError, AttributeError) as error:
+        message = (
+            'EUGO_UNAVAILABLE is no JSON such as {"kinds": {"vscode": "Not here."}, "images": {}}'
+        )
+        raise ConfigError(message) from error
 
 
 class Sweeper:
     """Sweeps, and knows how they went."""
 
-    def __init__(self, sweep_once: Callable[[], Awaitable[Swept]], clock: Clock) -> None:
+    def __init__(
+        self,
+        sweep_once: Callable[[], Awaitable[Swept]],
+        clock: Clock,
+        silence: Callable[[], timedelta],
+    ) -> None:
         self.metrics = SweepMetrics("quota")
         self._sweep_once = sweep_once
         self._clock = clock
+        self._silence = silence
         self._last = clock.now()
         self._gauges = {
             name: self.metrics.gauge(name, help_text)
@@ -151,8 +175,12 @@ class Sweeper:
 
     def problem(self) -> str:
         """Return what is wrong with the sweeps; empty: nothing."""
-        late = self._clock.now() - self._last
-        return f"no sweep has come through for {late.seconds} s" if late > _LATE else ""
+        late, silence = self._clock.now() - self._last, self._silence()
+        if silence > _LATE:
+            return f"the lease could not be read for {int(silence.total_seconds())} s"
+        if late > _LATE:
+            return f"no sweep has come through for {int(late.total_seconds())} s"
+        return ""
 
 
 def make_app(
@@ -189,7 +217,7 @@ def make_app(
             *apis.routes(prefix, operations, document),
         ],
         default_handler_class=NotFound,
-        cookie_secret=os.urandom(32),
+        cookie_secret=cookie_secret(Auth.instance().api_token),
         prefix=base,
         navigation=pages.navigation(hub, base),
     )
@@ -198,7 +226,7 @@ def make_app(
 async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
     settings, clock = Settings.of(environment), SystemClock()
-    source = Source(settings.catalog, kinds={}, images={})
+    source = Source(settings.catalog, **settings.unavailable)
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await process.kubernetes()))
         store = await stack.enter_async_context(
@@ -220,7 +248,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             clock=clock,
             slug=slug_of,
         )
-        sweeper = Sweeper(accountant.sweep_once, clock)
+        sweeper = Sweeper(accountant.sweep_once, clock, lambda: lease.silence)
         server = HTTPServer(
             make_app(settings, office=office, sweeper=sweeper, store=store),
             xheaders=True,

@@ -9,6 +9,7 @@ features, screen "Admin pages"; F55, F60, F65, F98 to F101, L11.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -21,6 +22,7 @@ from pydantic import ValidationError
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import ConfigError
 from eugospawner.settings import CHANGEABLE, yamlfile
+from eugospawner.store.changes import LARGEST_DOCUMENT
 from hub_services.common.problems import DoorReason, Fault, existing, settings_wrong
 from hub_services.common.web import Page, environment
 from hub_services.quota import models
@@ -120,6 +122,17 @@ class _AdminPage(Page):
         self._office = office
         self._steering = steering
         self._asking = asking
+
+    async def prepare(self) -> None:
+        """
+        Let in who steers, before anything that was sent is looked at.
+
+        Raises:
+            Fault: It is somebody else.
+        """
+        await super().prepare()
+        if not self._finished:
+            await self._steering.require(self.actor, "steer plans and quotas")
 
     async def _audit(
         self, about: str | None = None, *, before: int | None = None, limit: int = _LINES
@@ -224,8 +237,8 @@ class EntryPage(_AdminPage):
     async def post(self, section_key: str, key: str) -> None:
         """Do what the pressed button says."""
         section = self._section(section_key)
-        path = models.EntryPath.model_validate({"section": section_key, "key": key})
         try:
+            path = models.EntryPath.model_validate({"section": section_key, "key": key})
             where = await self._act(path, self.get_body_argument("action", "preview"))
         except ValidationError as error:
             await self._refused(section, key, Fault(DoorReason.MALFORMED, _told(error)))
@@ -245,7 +258,7 @@ class EntryPage(_AdminPage):
                 await self._preview(path, with_trial=action == "try")
                 return ""
             case "save":
-                change = models.Change(document=self._document(), **reason)
+                change = models.Change(document=await self._document(), **reason)
                 await self._steering.change(self.actor, path, change)
             case "remove":
                 removal = models.EntryRemoval(section=path.section, key=path.key, **reason)
@@ -272,7 +285,7 @@ class EntryPage(_AdminPage):
         )
 
     async def _preview(self, path: models.EntryPath, *, with_trial: bool) -> None:
-        document = self._document()
+        document = await self._document()
         preview = await self._steering.preview(self.actor, path, document)
         trial = None
         if with_trial:
@@ -303,13 +316,15 @@ class EntryPage(_AdminPage):
         entry = next((each for each in found.entries if each.key == key), None)
         document: Any = None if entry is None else entry.document
         override = document.get("override") if isinstance(document, dict) else None
+        typed_at = self._revision() if text is not None else None
         self.render_page(
             "entry.html",
             section=section,
             key=key,
             text=_yaml(document) if text is None else text,
             # What was typed is judged by the settings that it was typed for.
-            revision=found.revision if problem is None else self._revision() or found.revision,
+            revision=found.revision if typed_at is None else typed_at,
+            is_stale=typed_at is not None and typed_at < found.revision,
             reason=self.get_body_argument("reason", ""),
             exists=entry is not None,
             problem=problem,
@@ -341,10 +356,13 @@ class EntryPage(_AdminPage):
         )
         return standings_of_quota(key, subject, settings, brief.usage, brief.held, now)
 
-    def _document(self) -> dict[str, Any]:
+    async def _document(self) -> dict[str, Any]:
         text = self.get_body_argument("document", "", strip=False)
+        if len(text) > LARGEST_DOCUMENT:
+            message = f"The entry is larger than {LARGEST_DOCUMENT} characters: say less."
+            raise Fault(DoorReason.TOO_LARGE, message)
         try:
-            _, problems, content = yamlfile.read(text)
+            _, problems, content = await asyncio.to_thread(yamlfile.read_entry, text)
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f"line {mark.line + 1}: " if mark else ""

@@ -8,13 +8,13 @@ settings would have done to what people asked for. Nothing is written. Source: f
 from __future__ import annotations
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, assert_never
 
-import yaml
-
 from eugospawner import judge, options, preflight
-from eugospawner.policy import admission, windows
+from eugospawner.policy import admission, names, windows
 from eugospawner.policy.accounts import Actor, Person
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.decisions import Admitted, Denied, Queued
@@ -47,6 +47,7 @@ class Asking:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._trials = asyncio.Lock()
 
     async def openings(self, actor: Actor, query: models.OpeningsQuery) -> models.Openings:
         """Return when the queues of a plan are open next; for who may see a project of it."""
@@ -94,13 +95,17 @@ class Asking:
         allowed = may(actor, Action.SEE_USAGE, person, settings.directory.people)
         permit(f"ask for {owner}", allowed=allowed)
         accounts, now = self._office.accounts(settings, owner), self._office.clock.now()
+        words: dict[str, Any] = dict(question.options)
         store = await self._office.open_store()
         brief = await store.brief(
             revision=self._office.source.revision,
             subjects=views.subjects_of_report(Subject(SubjectKind.USER, owner), accounts),
             since=now,
             volumes_of=owner,
+            name=names.name_in(words),
+            projects=[project.key for project in accounts.projects],
         )
+        accounts = replace(accounts, names=brief.holders)
         circumstances = judge.Circumstances(
             revision=self._office.source.revision,
             catalog=settings.catalog,
@@ -110,7 +115,6 @@ class Asking:
             cluster=UNKNOWN_CLUSTER,
             now=now,
         )
-        words: dict[str, Any] = dict(question.options)
         asker = Actor(name=owner)  # as if they asked themselves, whoever wants to know
         verdict = judge.judge(
             words,
@@ -170,17 +174,20 @@ class Asking:
         since = period_at(Span.DAY, zone, now - timedelta(days=wanted.days)).start
         sessions = await store.sessions.admitted(since, limit=MOST_REQUESTS)
         refused = await store.refusals.since(since, limit=MOST_REQUESTS)
-        requests = sorted(
-            (*_of_sessions(sessions, now), *_of_refusals(refused)), key=lambda each: each.at
-        )
-        findings = await asyncio.to_thread(
-            trial.try_out,
-            requests,
-            before=settings,
-            after=after,
-            used=await self._used_before(store, settings, requests, since),
-            slug=self._office.slug,
-        )
+        owners = {each.owner for each in sessions} | {each.owner for each in refused}
+        used = await self._used_before(store, settings, owners, since)
+
+        def find() -> trial.Findings:
+            requests = sorted(
+                (*_of_sessions(sessions, now), *_of_refusals(refused)), key=lambda each: each.at
+            )
+            return trial.try_out(
+                requests, before=settings, after=after, used=used, slug=self._office.slug
+            )
+
+        # Thousands of decisions: others need not wait for them, and two at once gain nothing.
+        async with self._trials:
+            findings = await asyncio.to_thread(find)
         return models.TrialReport(
             sentences=list(trial.sentences_of(findings)),
             requests=findings.tried,
@@ -193,14 +200,14 @@ class Asking:
         self,
         store: Store,
         settings: Settings,
-        requests: list[trial.Asked],
+        owners: set[str],
         since: datetime,
     ) -> Mapping[Cell, Used]:
         """Return what the month of *since* had seen before it, of all who asked for anything."""
         month = period_at(Span.MONTH, settings.catalog.zone, since)
         subjects = {
             subject
-            for owner in {each.owner for each in requests}
+            for owner in owners
             for subject in views.subjects_of_report(
                 Subject(SubjectKind.USER, owner), self._office.accounts(settings, owner)
             )
@@ -264,7 +271,7 @@ def _of_sessions(sessions: tuple[Session, ...], now: datetime) -> Iterator[trial
 
 def options_of(text: str) -> Mapping[str, object] | None:
     """Return the words that `refusals.text_of` made a text of."""
-    found = yaml.safe_load(text)
+    found = json.loads(text)
     return found if isinstance(found, dict) else None
 
 

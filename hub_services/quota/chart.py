@@ -67,19 +67,23 @@ class Chart:
     sentence: str
 
 
-def chart_of(days: Sequence[DayLine], limits: Sequence[LimitLine], last: date) -> Chart:
+def chart_of(
+    days: Sequence[DayLine], limits: Sequence[LimitLine], last: date, *, subject: str
+) -> Chart:
     """
     Return the chart of *days*.
 
     Args:
-        limits: Of the report: one on GPU hours of the month, all models together, is drawn.
+        limits: Of the report: the one on *subject*'s GPU hours of the month, all models together,
+            is drawn.
         last: The month's last day.
     """
     limit = next(
         (
             line
             for line in limits
-            if line.resource == "gpu" and line.span == "month" and line.gpu_model is None
+            if (line.subject, line.resource, line.span) == (subject, "gpu", "month")
+            and line.gpu_model is None
         ),
         None,
     )

@@ -93,10 +93,14 @@ class Office:
         """
         settings = await self.settings()
         subject = _subject_of(query, actor)
-        target, title, project = self._resolve(settings, subject, actor)
-        allowed = may(actor, Action.SEE_USAGE, target, settings.directory.people)
+        people = settings.directory.people
+        target, title, project = await self._resolve(settings, subject, actor)
+        allowed = may(actor, Action.SEE_USAGE, target, people)
+        if not isinstance(target, Person):  # who may not see it need not know that it exists
+            existing(target if allowed else None, subject.kind.value, subject.key)
         permit(f"see the usage of {title}", allowed=allowed)
         accounts = self.accounts(settings, subject.key) if isinstance(target, Person) else None
+        sees = self._seeing(settings, subject, actor, accounts)
         now = self.clock.now()
         month = views.month_at(settings, now)
         store = await self.open_store()
@@ -112,8 +116,12 @@ class Office:
             last_day=period_at(Span.DAY, settings.catalog.zone, month.end - timedelta(hours=1)).key,
             limit=views.MOST_CONSUMERS + 1,
         )
+        consumed = tuple(
+            each for each in consumed if sees(Subject(SubjectKind.PROJECT, each.workspace.project))
+        )
         return views.report_on(
             subject,
+            sees=sees,
             title=title,
             settings=settings,
             accounts=accounts,
@@ -126,7 +134,7 @@ class Office:
             now=now,
         )
 
-    def _resolve(
+    async def _resolve(
         self, settings: Settings, subject: Subject, actor: Actor
     ) -> tuple[Object, str, Project | None]:
         """Return what *subject* is, what people call it, and the project if it is one."""
@@ -136,7 +144,10 @@ class Office:
                 person = directory.people.get(subject.key) or Person(name=subject.key)
                 return person, "you" if subject.key == actor.name else subject.key, None
             case SubjectKind.PROJECT:
-                project = existing(self.project(settings, subject.key), "project", subject.key)
+                found = self.project(settings, subject.key)
+                if found is None and subject.key.startswith(_PERSONAL):
+                    found = await self._personal(settings, subject.key, actor)
+                project = existing(found, "project", subject.key)
                 return project, f"the project {project.display_name}", project
             case SubjectKind.GROUP:
                 group = existing(directory.groups.get(subject.key), "group", subject.key)
@@ -154,6 +165,39 @@ class Office:
             return found
         for name in settings.directory.people:
             if f"{_PERSONAL}{self.slug(name)}" == key:
+                return self.accounts(settings, name).personal
+        return None
+
+    def _seeing(
+        self, settings: Settings, subject: Subject, actor: Actor, accounts: Accounts | None
+    ) -> Callable[[Subject], bool]:
+        """Return whose limits *actor* sees on a report on *subject*: others' projects stay theirs."""
+        everything = actor.is_admin or subject == Subject(SubjectKind.USER, actor.name)
+        if everything or accounts is None:
+            return lambda _: True
+        directory = settings.directory
+        known: dict[Subject, Object] = {
+            Subject(SubjectKind.PROJECT, each.key): each for each in accounts.projects
+        }
+        known |= {Subject(SubjectKind.GROUP, key): each for key, each in directory.groups.items()}
+        known |= {
+            Subject(SubjectKind.ORGANIZATION, key): each
+            for key, each in directory.organizations.items()
+        }
+
+        def sees(other: Subject) -> bool:
+            target = known.get(other)
+            return other == subject or (
+                target is not None and may(actor, Action.SEE_USAGE, target, directory.people)
+            )
+
+        return sees
+
+    async def _personal(self, settings: Settings, key: str, actor: Actor) -> Project | None:
+        """Return the personal project *key* of somebody who stands in no list."""
+        store = await self.open_store()
+        for name in (actor.name, await store.workspaces.owner_in(key)):
+            if name and f"{_PERSONAL}{self.slug(name)}" == key:
                 return self.accounts(settings, name).personal
         return None
 

@@ -109,7 +109,7 @@ class UsagePage(_OfUsage):
         drawn = (
             environment()
             .get_template("chart.html")
-            .render(chart=chart_of(report.days, report.limits, last))
+            .render(chart=chart_of(report.days, report.limits, last, subject=report.subject))
         )
         self.render_page(
             "usage.html",

@@ -48,6 +48,10 @@ class Steering:
         self._office = office
         self._source = office.source
 
+    async def require(self, actor: Actor, what: str) -> None:
+        """Raise a `Fault` unless *actor* steers; *what* ends "You may not …"."""
+        self._require_steering(actor, await self._office.last_good_settings(), what)
+
     async def entries(self, actor: Actor, path: models.SectionPath) -> models.Entries:
         """Return the entries of a section: all for who steers, else those that one may change."""
         settings = await self._office.last_good_settings()

@@ -15,7 +15,15 @@ from eugospawner.choices import size
 from eugospawner.policy import storage
 from eugospawner.policy.catalog import DEFAULT_QUEUE
 from eugospawner.policy.limits import EACH, UNIT, UNIT_HOUR, limits_about, limits_of, words_of
-from eugospawner.policy.quota import Limit, Resource, Span, Subject, SubjectKind, period_at
+from eugospawner.policy.quota import (
+    Limit,
+    Resource,
+    Span,
+    Subject,
+    SubjectKind,
+    month_of,
+    period_at,
+)
 from eugospawner.policy.standing import StorageStanding, standing
 from hub_services.quota.models import (
     ConsumerLine,
@@ -26,7 +34,7 @@ from hub_services.quota.models import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from eugospawner.policy.accounts import Accounts, Project
@@ -59,6 +67,7 @@ def report_on(
     names: Mapping[tuple[str, str], str],
     viewer: str,
     now: datetime,
+    sees: Callable[[Subject], bool] = lambda _: True,
 ) -> UsageReport:
     """
     Return how it stands with *subject*.
@@ -73,6 +82,7 @@ def report_on(
             that there are more.
         names: Names of workspaces by owner and server; others are called by their server.
         viewer: Who reads: "you" is said of them.
+        sees: Whether they may see the limits of a subject that is shared with others.
     """
     catalog, month = settings.catalog, month_at(settings, now)
     overrides = {each.key: each.override for each in catalog.quotas if each.override is not None}
@@ -80,6 +90,7 @@ def report_on(
     found = [
         _limit_line(limit, usage, catalog.zone, whose(limit.subject), overrides, now)
         for limit in _limits(subject, settings, accounts, project, now)
+        if sees(limit.subject)
     ]
     of_storage = {
         each.key: each.override for each in catalog.storage_quotas if each.override is not None
@@ -87,6 +98,7 @@ def report_on(
     found += [
         _storage_line(limit, held, whose(limit.subject) + where, of_storage, now)
         for limit, where in _storage_limits(subject, settings, accounts, now).items()
+        if sees(limit.subject)
     ]
     return UsageReport(
         subject=f"{subject.kind}:{subject.key}",
@@ -226,7 +238,7 @@ def _limit_line(
     stands = standing(limit, usage, zone, now)
     words = lines.line_of(stands, zone, whose)
     settled, reserved = usage.split(limit, "" if stands.period is None else stands.period.key)
-    override = overrides.get(limit.key)
+    override = None if limit.span is Span.AT_ONCE else overrides.get(limit.key)
     if override is not None and now >= override.expires_at:
         override = None
     at_once = limit.span is Span.AT_ONCE
@@ -335,11 +347,11 @@ def _consumer_line(each: Consumed, names: Mapping[tuple[str, str], str]) -> Cons
 def _days(
     subject: Subject, usage: Usage, zone: str, month: Period, now: datetime
 ) -> Iterator[DayLine]:
-    """Yield each day of the month until today with its GPU time."""
+    """Yield each day of the month until today, and on while anything is reserved, with its GPU time."""
     total = 0
-    last = period_at(Span.DAY, zone, now).key
+    today = period_at(Span.DAY, zone, now).key
     day = date.fromisoformat(f"{month.key}-01")
-    while day.isoformat() <= last:
+    while month_of(day.isoformat()) == month.key:
         limit = Limit(
             key="",
             subject=subject,
@@ -349,6 +361,8 @@ def _days(
             amount=0,
         )
         used = usage.against(limit, day.isoformat())
+        if day.isoformat() > today and not used:
+            return  # what is reserved for days to come is in one piece
         total += used
         yield DayLine(
             day=day.isoformat(),

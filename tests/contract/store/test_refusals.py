@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eugospawner.store.refusals import LARGEST_OPTIONS, Refused, text_of
+from eugospawner.store.refusals import LARGEST_OPTIONS, MOST_A_MINUTE, Refused, text_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ async def test_refusals_come_back_in_order_and_are_forgotten(store):
     found = await store.refusals.since(NOON + timedelta(hours=2), limit=10)
     assert [each.reason for each in found] == ["r2", "r3"]
     assert found[0] == a_refusal(at=NOON + timedelta(hours=2), reason="r2")
-    assert len(await store.refusals.since(NOON, limit=1)) == 1
+    assert [each.reason for each in await store.refusals.since(NOON, limit=2)] == ["r2", "r3"]
     assert await store.refusals.forget(NOON + timedelta(hours=2)) == 1
     assert [each.reason for each in await store.refusals.since(NOON, limit=10)] == ["r2", "r3"]
 
@@ -47,6 +47,15 @@ async def test_words_that_cannot_be_kept_are_left_out(store, options):
     await store.refusals.add(a_refusal(options=options, owner="x" * 9000))
     (kept,) = await store.refusals.since(NOON, limit=1)
     assert (kept.options, kept.owner) == (None, "x" * 512)
+
+
+async def test_of_thousands_in_a_minute_the_first_are_kept_and_others_lose_none(store):
+    for number in range(MOST_A_MINUTE + 5):
+        await store.refusals.add(a_refusal(reason=f"r{number}"))
+    await store.refusals.add(a_refusal(owner="bob"))
+    await store.refusals.add(a_refusal(at=NOON + timedelta(minutes=1)))
+    kept = await store.refusals.since(NOON, limit=999)
+    assert len(kept) == MOST_A_MINUTE + 2
 
 
 def test_the_name_is_no_part_of_a_request_that_is_tried_again():

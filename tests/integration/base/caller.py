@@ -70,6 +70,9 @@ class Caller:
     def create(self, path: str, body: object, **query: str) -> Answer:
         return self.request("POST", path, body=body, query=query)
 
+    def update(self, path: str, body: object, **query: str) -> Answer:
+        return self.request("PUT", path, body=body, query=query)
+
     def patch(
         self, path: str, body: object, *, content_type: str = MERGE_PATCH, **query: str
     ) -> Answer:

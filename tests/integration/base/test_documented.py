@@ -61,7 +61,7 @@ def test_every_test_that_the_reference_names_exists() -> None:
 
 @pytest.mark.parametrize("permission", ALL, ids=lambda each: each.resource)
 def test_the_how_to_says_who_needs_each_permission(permission: Any) -> None:
-    order = ["get", "list", "watch", "create", "patch", "delete"]
+    order = ["get", "list", "watch", "create", "update", "patch", "delete"]
     verbs = ", ".join(sorted(permission.verbs, key=order.index))
     assert f"| {permission.resource} | {verbs} | {permission.needed_for} |" in HOWTO
 

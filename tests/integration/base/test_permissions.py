@@ -86,6 +86,8 @@ def call(caller: Caller, verb: str, collection: str) -> Answer:
             return caller.get(collection, watch="1", timeoutSeconds="1")
         case "create":
             return caller.create(collection, {}, dryRun="All")
+        case "update":
+            return caller.update(single, {"metadata": {"name": "absent"}}, dryRun="All")
         case "patch":
             return caller.patch(single, {}, dryRun="All")
         case "delete":

@@ -102,6 +102,7 @@ class Running:
     store_url: str
     clock: Clock = field(default_factory=Clock)
     is_down: bool = False
+    silence: timedelta = timedelta()
     revoked: set[str] = field(default_factory=set)
     url: str = ""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -147,13 +148,14 @@ class Running:
         async def sweep() -> Swept:
             return Swept(acted=True, running=3, gpu_percent=75)
 
-        self.sweeper = Sweeper(sweep, self.clock)
+        self.sweeper = Sweeper(sweep, self.clock, lambda: self.silence)
         settings = Settings(
             service_url="",
             prefix=PREFIX,
             database_url=self.store_url,
             catalog=self.catalog,
             namespace="eugo",
+            unavailable={},
         )
         self.server = HTTPServer(
             make_app(settings, office=office, sweeper=self.sweeper, store=self.opened)

@@ -4,8 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from eugospawner.policy.quota import Fits
+from eugospawner.store import Wish
 from hub_services.common import api as apis
 from hub_services.common.problems import RULES, DoorReason
+from tests.contract.store.values import a_session
+from tests.factories.sessions import a_demand
 from tests.integration.quota.servers import NOW
 
 GPU_HOUR = 360_000_000
@@ -52,13 +56,13 @@ def test_everybody_sees_their_own_usage_as_admission_counts_it(service):
         ("t-bob", "?user=alice", 403),
         ("t-bob", "?project=vision", 200),
         ("t-bob", "?project=personal-bob", 200),
-        ("t-bob", "?project=personal-alice", 403),
+        ("t-bob", "?project=personal-alice", 404),
         ("t-bob", "?group=vision-lab", 200),
-        ("t-bob", "?organization=acme", 403),
+        ("t-bob", "?organization=acme", 404),
         ("t-alice", "?user=bob", 200),  # she owns Acme
         ("t-alice", "?organization=acme", 200),
-        ("t-alice", "?organization=umbrella", 403),
-        ("t-alice", "?project=course", 403),
+        ("t-alice", "?organization=umbrella", 404),
+        ("t-alice", "?project=course", 404),
         ("t-carol", "?user=bob", 403),
         ("t-new", "", 200),
         ("t-ada", "?user=anybody", 200),
@@ -475,6 +479,13 @@ def test_metrics_are_for_who_may_read_them(service):
     assert service.ask("GET", "metrics", token=None, api=False).status == 401
 
 
+def test_health_says_when_nobody_can_tell_who_acts(service):
+    """The API server is away: this process may be the one, or not, and nothing is settled."""
+    service.silence = timedelta(minutes=5)
+    health = service.ask("GET", "health", token=None, api=False)
+    assert (health.status, health.body["detail"]) == (503, "the lease could not be read for 300 s")
+
+
 def test_health_says_when_no_sweep_comes_through(service):
     assert service.ask("GET", "health", token=None, api=False).body["status"] == "ok"
     service.clock.time = NOW + timedelta(minutes=4)
@@ -488,3 +499,77 @@ def test_answers_carry_what_keeps_browsers_safe(service):
         assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["Cache-Control"] == "no-store"
         assert "Server" not in answer.headers
+
+
+def test_a_method_that_is_none_is_answered_with_those_that_are(service):
+    """RFC 9110, 15.5.6."""
+    answer = service.ask("POST", "/usage", {})
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+    answer = service.ask("PATCH", "/settings/quotas/x", {})
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "PUT", "DELETE"}
+
+
+def a_workspace(service, owner, server, name):
+    """Have *owner* own a workspace of their personal project."""
+    session = a_session(
+        f"{owner}-{server}", owner=owner, workspace=server, project=f"personal-{owner}",
+        admitted_at=NOW,
+    )  # fmt: skip
+    wish = Wish(name=name, options={})
+    opened = service.run(service.store.sessions.open(session, a_demand(session), wish=wish))
+    assert isinstance(opened, Fits)
+
+
+def test_the_personal_project_of_who_stands_in_no_list_is_theirs(service):
+    key = "personal-new"  # new has signed in, and nobody declared them
+    assert service.ask("GET", f"/usage?project={key}", token="t-new").status == 200
+    assert service.ask("GET", f"/usage?project={key}", token="t-bob").status == 404
+    assert service.ask("GET", f"/usage?project={key}").status == 404  # nothing of it is known yet
+    a_workspace(service, "new", "", "Mine")
+    assert service.ask("GET", f"/usage?project={key}").status == 200
+
+
+def test_what_one_may_not_see_cannot_be_told_from_what_is_not_there(service):
+    for kind in ("project", "group", "organization"):
+        foreign = {"project": "course", "group": "course-2026", "organization": "umbrella"}[kind]
+        answers = [
+            service.ask("GET", f"/usage?{kind}={key}", token="t-bob").body
+            for key in (foreign, "nothing")
+        ]
+        seen, absent = (answer["detail"] for answer in answers)
+        assert seen.replace(foreign, "X") == absent.replace("nothing", "X")
+
+
+def test_a_leader_sees_of_a_member_only_what_is_theirs_to_see(service):
+    """Alice leads Acme, Bob's organization; another project of Bob's is of another."""
+    service.ask(
+        "PUT", "/settings/groups/other", {"document": {"display_name": "Other"}, "reason": "x"}
+    )
+    service.ask(
+        "PUT", "/settings/projects/elsewhere",
+        {"document": {"display_name": "Elsewhere", "group": "other", "organization": "umbrella"}, "reason": "x"},
+    )  # fmt: skip
+    person = service.ask("GET", "/settings/people/bob").body["entry"]["document"]
+    person["groups"] = [*person["groups"], "other"]
+    service.ask("PUT", "/settings/people/bob", {"document": person, "reason": "x"})
+    for key, subject in (("theirs", {"project": "elsewhere"}), ("ours", {"project": "vision"})):
+        quota = {"document": {**subject, "gpu_hours": 7, "per": "day"}, "reason": "x"}
+        assert service.ask("PUT", f"/settings/quotas/{key}", quota).status == 200
+
+    def limits(token):
+        lines = service.ask("GET", "/usage?user=bob", token=token).body["limits"]
+        return {line["key"] for line in lines}
+
+    assert {"ours", "theirs"} <= limits("t-bob")
+    assert {"ours", "theirs"} <= limits("t-ada")
+    assert "ours" in limits("t-alice")
+    assert "theirs" not in limits("t-alice")
+
+
+def test_what_is_explained_knows_names_that_are_taken(service):
+    a_workspace(service, "alice", "other", "Mine")
+    question = {"options": {"name": "mine"}, "workspace": "new"}
+    answer = service.ask("POST", "/explain", question, token="t-alice").body
+    assert answer["outcome"] == "refused"
+    reasons = {each["reason"] for step in answer["steps"] for each in step["refusals"]}
+    assert "name-taken" in reasons

@@ -172,6 +172,17 @@ def test_an_override_is_given_and_ended(told, eugo):
     assert (code, "Give --until" in stderr) == (2, True)
 
 
+def test_setting_a_quota_leaves_its_override_alone(told):
+    """An override is for a time and ends by itself; the quota beneath it may change meanwhile."""
+    told(
+        "quota", "override", "gpu-each-month", "--hours", "240",
+        "--until", "2026-12-01T00:00+01:00", "--reason", "Thesis",
+    )  # fmt: skip
+    answer = told("quota", "set", "--user", "*", "--gpu-hours-month", "80")
+    assert answer["after"]["gpu_hours"] == 80
+    assert answer["after"]["override"]["hours"] == 240
+
+
 def test_a_refusal_is_the_sentence_of_the_page_and_exits_with_one(eugo):
     code, stdout, stderr = eugo("quota", "show", "--user", "alice", token="t-bob")
     assert (code, stdout) == (1, "")

@@ -7,6 +7,9 @@ import re
 from urllib.parse import quote, urlencode
 
 import pytest
+from tornado.web import create_signed_value
+
+from hub_services.common.web import cookie_secret
 
 
 @pytest.fixture
@@ -39,6 +42,31 @@ def test_whoever_is_not_signed_in_is_sent_to_sign_in(service):
     answer = service.ask("GET", "", token=None, api=False)
     assert answer.status == 302
     assert "/hub/api/oauth2/authorize?client_id=service-quota" in answer.headers["Location"]
+
+
+@pytest.mark.parametrize("mode", ["cors", "no-cors", "same-origin", "websocket"])
+def test_what_a_page_fetches_is_not_sent_to_sign_in(service, mode):
+    """It would sign in unseen, and the form on the page would hold a token of the session before."""
+    for path in ("", "admin", "usage.csv", "nowhere"):
+        answer = service.ask("GET", path, token=None, headers={"Sec-Fetch-Mode": mode}, api=False)
+        assert answer.status == 401, path
+    looked_at = service.ask(
+        "GET", "", token=None, headers={"Sec-Fetch-Mode": "navigate"}, api=False
+    )
+    assert looked_at.status == 302
+
+
+def test_whoever_is_signed_in_stays_so_when_the_service_is_started_anew(service):
+    signed = create_signed_value(cookie_secret("service"), "service-quota", "t-bob").decode()
+    page = service.ask(
+        "GET", "", token=None, headers={"Cookie": f"service-quota={signed}"}, api=False
+    )
+    assert (page.status, "Usage of you" in page.text or "bob" in page.text) == (200, True)
+    other = create_signed_value(cookie_secret("another"), "service-quota", "t-bob").decode()
+    page = service.ask(
+        "GET", "", token=None, headers={"Cookie": f"service-quota={other}"}, api=False
+    )
+    assert page.status == 302
 
 
 def test_a_form_without_its_token_changes_nothing(service):
@@ -191,3 +219,51 @@ def test_hostile_names_are_text_on_every_page(service, browse, name):
         assert page.status == 200, path
         assert "<svg onload" not in page.text
     assert "<svg" not in browse("admin/people?done=%3Csvg%20onload%3E").text
+
+
+@pytest.mark.parametrize("key", ["a" * 256, "%00", "%0a", "a%2f..%2fb"])
+def test_a_key_that_can_be_none_is_no_fault_of_ours(browse, key):
+    assert browse(f"admin/quotas/{key}").status in {200, 400, 404}
+    form = {"action": "save", "document": "user: bob", "reason": "x", "revision": "0"}
+    assert browse(f"admin/quotas/{key}", form).status in {400, 404, 409, 422}
+
+
+def test_a_few_lines_cannot_stand_for_millions(browse):
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
+    where = "admin/quotas/gpu-each-month"
+    answer = browse(where, a_form(browse, where, document="\n".join(lines), action="preview"))
+    assert answer.status == 422
+    assert "line 1: anchors (& and *) are for the file: write it out" in words_of(answer)
+    long = browse(where, a_form(browse, where, document="#" * 70_000, action="preview"))
+    assert (long.status, "is larger than" in words_of(long)) == (413, True)
+
+
+def test_what_was_looked_at_and_overtaken_is_not_saved(service, browse):
+    """Whoever looks at a change again does not so agree to what somebody else did meanwhile."""
+    where = "admin/quotas/gpu-each-month"
+    form = a_form(browse, where, document="user: '*'\ngpu_hours: 80\nper: month\n")
+    other = {"document": {"user": "*", "gpu_hours": 120, "per": "month"}, "reason": "meanwhile"}
+    assert service.ask("PUT", "/settings/quotas/gpu-each-month", other).status == 200
+    looked = browse(where, form | {"action": "preview"})
+    assert looked.status == 200
+    assert "Somebody changed the settings" in words_of(looked)
+    again = re.search(r'name="revision" value="(\d+)"', looked.text)[1]
+    assert again == form["revision"]
+    assert browse(where, form | {"action": "save", "revision": again}).status == 409
+    kept = service.ask("GET", "/settings/quotas/gpu-each-month").body["entry"]["document"]
+    assert kept["gpu_hours"] == 120
+
+
+def test_who_may_not_steer_is_told_so_before_what_they_sent_is_read(browse):
+    for token in ("t-alice", "t-new"):
+        for path in ("admin/quotas/x", "admin/nothing", "admin/quotas/x?done=1"):
+            answer = browse(path, {"action": "explode", "document": "{"}, token=token)
+            assert answer.status == 403
+
+
+def test_the_chart_is_of_whose_page_it_is(service, browse):
+    """A project's page with a limit of its organization draws no line that is not the project's."""
+    quota = {"document": {"organization": "acme", "gpu_hours": 5, "per": "month"}, "reason": "x"}
+    assert service.ask("PUT", "/settings/quotas/acme", quota).status == 200
+    page = words_of(browse("?project=vision", token="t-bob"))
+    assert "Quota: 5" not in page
