@@ -82,6 +82,7 @@ def demand_of(
     *,
     percent: int,
     now: datetime,
+    began: datetime | None = None,
 ) -> Demand | None:
     """
     Return what *session* would take from *now* on with *percent* of GPUs, by the rules of *settings*.
@@ -90,6 +91,7 @@ def demand_of(
 
     Args:
         slug: Makes a user's name fit for a label.
+        began: When it began, if that was before *now*.
     """
     catalog = settings.catalog
     accounts = settings.directory.accounts_of(session.owner, slug(session.owner))
@@ -106,6 +108,7 @@ def demand_of(
         gpu_model=session.gpu_model or "",
         rates=Amounts(gpu=percent, cpu=session.cpu_millicores, memory=mib(session.memory_bytes)),
         now=now,
+        began=began,
     )
 
 

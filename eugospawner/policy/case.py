@@ -219,14 +219,19 @@ def demand_of(
     gpu_model: str,
     rates: Amounts,
     now: datetime,
+    began: datetime | None = None,
 ) -> Demand:
     """
-    Return what a session that begins *now* would take, to the latest end it could have.
+    Return what a session would take from *now* on, to the latest end it could have.
 
     That is its longest session or the close of its plan's window; quotas may end it before. If the
     window is closed it is *now*: one that waited for its GPUs until then has no time left.
+
+    Args:
+        began: When it began, if that was before *now*.
     """
-    latest_end, because = now + (profile.max_session or catalog.max_session), MAX_SESSION
+    longest = profile.max_session or catalog.max_session
+    latest_end, because = max((began or now) + longest, now), MAX_SESSION
     if project.plan.binds(queue.key):
         opening = open_now(project.plan.windows, now)
         closes_at = now if opening is None else opening.closes_at

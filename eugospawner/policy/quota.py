@@ -316,6 +316,22 @@ def fit(demand: Demand, usage: Usage) -> Fits | Exceeds:
     return Exceeds(limits=tuple(exceeded)) if exceeded else best
 
 
+def cover(demand: Demand, usage: Usage) -> Fits:
+    """
+    Return until when *demand* is covered that runs already: to the millisecond, however short.
+
+    What it holds at once is a fact and no question any more; what its limits leave is its time.
+    """
+    demand = replace(demand, start=whole_millisecond(demand.start))
+    best = Fits(ends_at=whole_millisecond(demand.latest_end), because=demand.because)
+    for limit in demand.limits:
+        if limit.span is not Span.AT_ONCE and counts(limit, demand):
+            end, _ = _covered_until(limit, demand, usage, best.ends_at)
+            if end < best.ends_at:
+                best = Fits(ends_at=end, because=EXHAUSTED, limit=limit)
+    return best
+
+
 def counts(limit: Limit, demand: Demand) -> bool:
     """Whether *limit* counts anything of *demand*."""
     return (

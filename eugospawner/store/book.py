@@ -138,6 +138,14 @@ class Book:
         for day, amounts in shares(account.rates, account.zone, start, end):
             self._move(account, SETTLE, day, amounts, NOTHING.minus(amounts))
 
+    def leave_out(self, account: Account, start: datetime, end: datetime) -> None:
+        """Count what *account* has reserved for [start, end) no longer, until it is `count`ed."""
+        self._count(account, start, end, sign=-1)
+
+    def count(self, account: Account, start: datetime, end: datetime) -> None:
+        """Count again what was left out."""
+        self._count(account, start, end, sign=1)
+
     def write(self) -> None:
         """Write what was moved."""
         if self._entries:
@@ -149,6 +157,11 @@ class Book:
 
     def _hold(self, account: Account, rates: Amounts) -> None:
         self._add(self._tallies(account, ((Span.AT_ONCE, ""),)), NOTHING, rates)
+
+    def _count(self, account: Account, start: datetime, end: datetime, *, sign: int) -> None:
+        for day, amounts in shares(account.rates, account.zone, start, end):
+            periods = ((Span.DAY, day), (Span.MONTH, month_of(day)))
+            self._add(self._tallies(account, periods), NOTHING, amounts.times(sign))
 
     def _move(
         self, account: Account, kind: str, day: str, settled: Amounts, reserved: Amounts

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, update
 
 from eugospawner.policy.errors import StoreError
-from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, fit, whole_millisecond
+from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, cover, fit, whole_millisecond
 from eugospawner.store.book import BIND, Account, Book, account_of
 from eugospawner.store.changes import last_revision
 from eugospawner.store.statements import InsertMany, Prepared
@@ -30,7 +30,7 @@ from eugospawner.store.workspaces import NameTaken, Register
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, RowMapping
@@ -201,6 +201,29 @@ class Sessions:
         row = storable({"b_id": session_id, "at": until})
         return await self._writer.write(_SETTLE, row)
 
+    async def renew(self, demands: Mapping[str, Demand], *, at: datetime) -> dict[str, Fits]:
+        """
+        Give running sessions the deadlines that the rules of today give them.
+
+        One transaction judges them together, the oldest first: what they had reserved for the time
+        after *at* is shared out among them anew. A session that is not bound, has ended or whose
+        deadline has passed stays as it is.
+
+        Args:
+            demands: By session id: what each would take from *at* on.
+
+        Returns:
+            The deadlines that are others now.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        if not demands:
+            return {}
+        for session in demands:
+            storable({"id": session, "at": at})
+        return await self._writer.write(_RENEW, _Renewing(demands=demands, at=at))
+
     async def end(self, session_id: str, *, reason: str, at: datetime) -> bool:
         """
         Record the end of a session; the first reason stays.
@@ -276,6 +299,12 @@ class _Binding:
     percent: int
     at: datetime
     demand: Demand | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewing:
+    demands: Mapping[str, Demand]
+    at: datetime
 
 
 def _open(connection: Connection, openings: Sequence[_Opening]) -> Sequence[Opened | StoreError]:
@@ -478,6 +507,56 @@ def _settle(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[
     return [row["b_id"] in due for row in rows]
 
 
+def _renew(connection: Connection, renewals: Sequence[_Renewing]) -> Sequence[dict[str, Fits]]:
+    return [_renew_together(connection, each) for each in renewals]
+
+
+def _renew_together(connection: Connection, renewing: _Renewing) -> dict[str, Fits]:
+    at = whole_millisecond(renewing.at)
+    rows = [
+        row
+        for row in _sessions(connection, renewing.demands)
+        if row["ended_at"] is None
+        and row["bound_at"] is not None
+        and row["reserved_from"] is not None
+        and row["ends_at"] > at
+    ]
+    if not rows:
+        return {}
+    book, found = _book(connection, rows, at=at), dict[str, Fits]()
+    accounts = {row["id"]: account_of(row) for row in rows}
+    starts = {row["id"]: max(row["reserved_from"], at) for row in rows}
+    for row in rows:
+        book.leave_out(accounts[row["id"]], starts[row["id"]], row["ends_at"])
+    for row in sorted(rows, key=lambda row: (row["admitted_at"], row["id"])):
+        session, account, start = row["id"], accounts[row["id"]], starts[row["id"]]
+        asked = replace(
+            renewing.demands[session],
+            start=start,
+            latest_end=max(renewing.demands[session].latest_end, start),
+            rates=account.rates,
+            subjects=account.subjects,
+        )
+        outcome = cover(asked, book.usage)
+        book.count(account, start, row["ends_at"])
+        if outcome.ends_at > row["ends_at"]:
+            book.reserve(account, row["ends_at"], outcome.ends_at)
+        else:
+            book.release(account, outcome.ends_at, row["ends_at"])
+        if (outcome.ends_at, outcome.because) != (row["ends_at"], row["ends_because"]):
+            found[session] = outcome
+    if found:
+        book.write()
+        _SET_DEADLINE.execute_many(
+            connection,
+            [
+                {"b_id": session, "b_ends_at": each.ends_at, "because": each.because}
+                for session, each in found.items()
+            ],
+        )
+    return found
+
+
 def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
     asked = {row["b_id"]: row for row in rows}
     found = [row for row in _sessions(connection, asked) if row["ended_at"] is None]
@@ -571,6 +650,11 @@ _SET_RESERVED: Final = Prepared(
     .where(_COLUMN.id == bindparam("b_id"))
     .values(reserved_from=bindparam("b_reserved_from", type_=UtcTime()))
 )
+_SET_DEADLINE: Final = Prepared(
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(ends_at=bindparam("b_ends_at", type_=UtcTime()), ends_because=bindparam("because"))
+)
 _SET_ENDED: Final = Prepared(
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
@@ -603,4 +687,7 @@ _BIND: Final[Write[_Binding, Fits | None]] = Write(
     apply=_bind, key=lambda each: each.id, what="bind a session"
 )
 _SETTLE: Final = Write(apply=_settle, key=lambda row: row["b_id"], what="settle a session")
+_RENEW: Final[Write[_Renewing, dict[str, Fits]]] = Write(
+    apply=_renew, key=lambda _: "renew", what="renew the deadlines of sessions"
+)
 _END: Final = Write(apply=_end, key=lambda row: row["b_id"], what="end a session")

@@ -157,6 +157,7 @@ class Sweeper:
             for name, help_text in (
                 ("bound", "Sessions bound that the hub had not bound."),
                 ("settled", "Settlements."),
+                ("renewed", "Deadlines that changed settings, or what is left, moved."),
                 ("entries", "Entries of the ledger rolled up."),
             )
         }

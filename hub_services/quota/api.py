@@ -64,7 +64,7 @@ def operations(office: Office, steering: Steering, asking: Asking) -> tuple[Oper
             method="PUT",
             path="/settings/{section}/{key}",
             name="put_entry",
-            summary="Make or change an entry; holds from the next start on, and is audited.",
+            summary="Make or change an entry; holds for the next start and the next sweep, and is audited.",
             takes=models.EntryPath,
             body=models.Change,
             answer=models.Changed,

@@ -1,5 +1,5 @@
 """
-Rules: what of the sessions is to be bound, settled or doubted.
+Rules: what of the sessions is to be bound, settled, given another deadline or doubted.
 
 Pure, as the reaper's: missing knowledge never charges. A session is settled until the moment at
 which its Pod was seen to run, and one that is not seen is left for the reaper to end, so nobody
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from eugospawner.policy.quota import EXHAUSTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from eugospawner.settings import Settings
     from eugospawner.store import Session
     from hub_services.quota.observed import Pod
 
@@ -84,6 +87,42 @@ def to_settle(
         if session.ended_at is None
         and session.bound_at is not None
         and (pod := by_session.get(session.id)) is not None
+    )
+
+
+class Basis(NamedTuple):
+    """What deadlines follow from, beside what is used: the settings, and which overrides hold."""
+
+    settings: Settings
+    overrides: frozenset[str]
+
+
+def basis_of(settings: Settings, now: datetime) -> Basis:
+    """Return what deadlines follow from *now*."""
+    holding = (
+        quota.key
+        for quota in settings.catalog.quotas
+        if quota.override is not None and now < quota.override.expires_at
+    )
+    return Basis(settings, frozenset(holding))
+
+
+def to_renew(settles: Iterable[Settle], now: datetime, *, anew: bool) -> tuple[Session, ...]:
+    """
+    Return the running sessions whose deadline may be another by now; features F69, F101.
+
+    While the settings stay, that is so only of those that a quota ends: somebody else may have used
+    less than was reserved. A deadline that has passed stays; what is there after it is overdue.
+
+    Args:
+        anew: Whether the settings are others than those by which deadlines were last found.
+    """
+    return tuple(
+        each.session
+        for each in settles
+        if each.session.ends_at is not None
+        and each.session.ends_at > now
+        and (anew or each.session.ends_because == EXHAUSTED)
     )
 
 

@@ -1,5 +1,5 @@
 """
-The sweep: see what runs, bind what was missed, settle until now, roll up.
+The sweep: see what runs, bind what was missed, settle until now, renew deadlines, roll up.
 
 Level-triggered and idempotent: a sweep that is cut at any `await` leaves a ledger that balances, and
 the next one does the rest. Pods are listed before the store is asked, because the store knows a
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from eugospawner.policy.catalog import Catalog
+    from eugospawner.policy.quota import Demand
     from eugospawner.settings import Settings
     from eugospawner.store import Session, Store
     from hub_services.common.clock import Clock
@@ -55,6 +56,7 @@ class Swept:
     Attributes:
         acted: Whether this process held the lease; else the rest is nothing.
         entries: Of the ledger, rolled up.
+        renewed: Sessions that end at another moment than was thought, for the settings changed.
         running: Bound sessions whose Pods were seen.
         gpu_percent: GPU percent that they hold.
         doubts: Places where cluster and store do not agree.
@@ -63,6 +65,7 @@ class Swept:
     acted: bool
     bound: int = 0
     settled: int = 0
+    renewed: int = 0
     entries: int = 0
     forgotten: int = 0
     running: int = 0
@@ -97,6 +100,7 @@ class Accountant:
         self._clock = clock
         self._slug = slug
         self._told: frozenset[str] = frozenset()
+        self._renewed_by: rules.Basis | None = None
 
     async def sweep_once(self) -> Swept:
         """
@@ -117,10 +121,12 @@ class Accountant:
             await self._bind(store, settings, bind)
         settles = rules.to_settle(sessions, pods, seen_at)
         settled = await self._settle(store, settles)
+        renewed = await self._renew(store, settings, settles, seen_at)
         return Swept(
             acted=True,
             bound=len(binds),
             settled=settled,
+            renewed=renewed,
             entries=await self._roll_up(store),
             forgotten=await store.refusals.forget(seen_at - REMEMBERED),
             running=len(settles),
@@ -156,6 +162,40 @@ class Accountant:
             )
             settled += sum(answers)
         return settled
+
+    async def _renew(
+        self,
+        store: Store,
+        settings: Settings,
+        settles: tuple[rules.Settle, ...],
+        now: datetime,
+    ) -> int:
+        """Have what runs end when the rules of today say, if that may be another moment."""
+        basis = rules.basis_of(settings, now)
+        asked = rules.to_renew(settles, now, anew=basis != self._renewed_by)
+        demands = {
+            session.id: demand
+            for session in asked
+            if (demand := self._demand_of(session, settings, now)) is not None
+        }
+        found = await store.sessions.renew(demands, at=now)
+        for session, deadline in found.items():
+            _log.info(
+                "The session %s ends at %s (%s): the settings or what is left say so now",
+                session, deadline.ends_at.isoformat(), deadline.because,
+            )  # fmt: skip
+        self._renewed_by = basis
+        return len(found)
+
+    def _demand_of(self, session: Session, settings: Settings, now: datetime) -> Demand | None:
+        return records.demand_of(
+            session,
+            settings,
+            self._slug,
+            percent=session.granted_percent or 0,
+            now=now,
+            began=session.bound_at,
+        )
 
     async def _roll_up(self, store: Store) -> int:
         taken = 0

@@ -301,6 +301,10 @@ def _drifts(
             )
 
 
+#: Sections by which starts and deadlines are decided.
+_DECIDING: Final = frozenset({"plans", "queues", "quotas", "profiles", "projects", "people"})
+
+
 def _effects(path: models.EntryPath, before: Any, after: Any, settings: Settings) -> Iterator[str]:
     """Yield in sentences what a change means for whom."""
     what = f"{path.section}.{path.key}"
@@ -328,8 +332,11 @@ def _effects(path: models.EntryPath, before: Any, after: Any, settings: Settings
             yield f"It concerns the projects {', '.join(bound)}."
         if personal:
             yield f"It concerns the personal projects of {', '.join(personal)}."
-    if path.section in {"plans", "queues", "quotas", "profiles"}:
-        yield "It holds from the next start on; running workspaces keep what they were admitted for."
+    if path.section in _DECIDING:
+        yield (
+            "It holds from the next start on. Running workspaces keep what they were given; when "
+            "they end is found anew within a minute."
+        )
 
 
 def _short(value: object) -> str:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eugospawner.policy.quota import Fits
 from eugospawner.store import open_store
 from tests.contract.store.values import MINUTE, NOON, a_session, check_sessions
-from tests.factories.sessions import begin
+from tests.factories.sessions import a_demand, begin
 
 _examples = itertools.count()
 
@@ -20,6 +20,7 @@ minutes = st.integers(-2, 5)
 steps = st.one_of(
     st.tuples(st.just("open"), numbers, st.sampled_from(["", "second"]), minutes),
     st.tuples(st.just("bind"), numbers, st.integers(0, 800), minutes),
+    st.tuples(st.just("renew"), numbers, st.integers(1, 900), minutes),
     st.tuples(st.just("end"), numbers, st.sampled_from(["idle", "stopped"]), minutes),
 )
 
@@ -66,6 +67,11 @@ async def perform(store, owner: str, step: tuple) -> bool | None:
         if await store.sessions.get(name) is None:
             return None
         await store.sessions.bind(name, granted_percent=value, at=at)
+        return None
+    if what == "renew":  # no answer of the model's depends on deadlines; the checker follows them
+        new = replace(a_session(name), owner=owner)
+        demand = a_demand(new, latest_end=NOON + value * MINUTE)
+        await store.sessions.renew({name: demand}, at=at)
         return None
     return await store.sessions.end(name, reason=value, at=at)
 

@@ -159,6 +159,126 @@ async def test_settling_turns_the_past_from_reserved_into_used(store):
     assert not await store.sessions.settle("nobody's", until=NOON)
 
 
+async def running(store, number, *, limits=(), **changes):
+    """Alice's session s*number*: bound at noon, for eight hours."""
+    new = a_session(f"s{number}", workspace=f"w{number}", **{"admitted_at": NOON} | changes)
+    opened = await begin(store, new, limits=limits)
+    assert isinstance(opened, Fits)
+    await store.sessions.bind(f"s{number}", granted_percent=25, at=NOON)
+    return new
+
+
+async def entries(store):
+    return await store._database.look(
+        "count", lambda connection: connection.execute(text("SELECT count(*) FROM ledger")).scalar()
+    )
+
+
+async def test_a_running_session_gets_the_deadline_of_today_and_pays_for_that(store):
+    """F69: longer or shorter; and a sweep that finds the same changes nothing."""
+    new, day = await running(store, 1), cell(Span.DAY, "2026-11-24")
+    await store.sessions.settle("s1", until=NOON + HOUR)
+    for hours in (3, 10, 10):
+        before = await entries(store)
+        demand = a_demand(new, start=NOON + HOUR, latest_end=NOON + hours * HOUR)
+        found = await store.sessions.renew({"s1": demand}, at=NOON + HOUR)
+        assert await usage_of(store, day) == [(25 * HOUR_MS, 25 * (hours - 1) * HOUR_MS)]
+        assert (await store.sessions.get("s1")).ends_at == NOON + hours * HOUR
+        if found:
+            assert found == {"s1": Fits(ends_at=NOON + hours * HOUR, because="max-session")}
+            assert await entries(store) == before + 1
+        else:
+            assert await entries(store) == before
+    assert found == {}
+
+
+async def test_whose_time_is_over_by_the_rules_of_today_ends_now_and_pays_until_now(store):
+    new, day = await running(store, 1), cell(Span.DAY, "2026-11-24")
+    await store.sessions.settle("s1", until=NOON + HOUR)
+    late = a_demand(new, latest_end=NOON + HOUR / 2)
+    at = NOON + 2 * HOUR  # nobody has settled the hour before
+    found = await store.sessions.renew({"s1": late}, at=at)
+    assert found == {"s1": Fits(ends_at=at, because="max-session")}
+    assert await usage_of(store, day) == [(25 * HOUR_MS, 25 * HOUR_MS)]
+    assert await store.sessions.settle("s1", until=NOON + 9 * HOUR)
+    assert await usage_of(store, day) == [(25 * 2 * HOUR_MS, 0)]
+
+
+async def test_what_a_quota_leaves_goes_to_the_oldest_first(store):
+    """F101: less quota ends them earlier, more gives their time back, to the millisecond."""
+    news = [
+        await running(store, number, admitted_at=NOON - number * timedelta(minutes=1))
+        for number in range(3)
+    ]  # s2 is the oldest
+
+    async def renewed(hours):
+        limit = a_limit(amount=25 * hours * HOUR_MS)
+        demands = {
+            new.id: a_demand(new, limits=(limit,), latest_end=NOON + 8 * HOUR) for new in news
+        }
+        await store.sessions.renew(demands, at=NOON)
+        await check_ledger_consistency(store)
+        found = [await store.sessions.get(f"s{number}") for number in range(3)]
+        return [(each.ends_at - NOON, each.ends_because) for each in found]
+
+    full, none = (8 * HOUR, "max-session"), (0 * HOUR, "quota-exhausted")
+    assert await renewed(24) == [full, full, full]
+    assert await renewed(12) == [none, (4 * HOUR, "quota-exhausted"), full]
+    assert await usage_of(store, cell(Span.MONTH, "2026-11")) == [(0, 25 * 12 * HOUR_MS)]
+    # s0 was to end at noon, and it is noon: it is overdue, and more quota does not wake it up.
+    assert await renewed(24) == [none, full, full]
+
+
+async def test_only_what_runs_and_is_not_overdue_gets_another_deadline(store):
+    for number in range(4):
+        new = a_session(f"s{number}", workspace=f"w{number}", admitted_at=NOON)
+        await begin(store, new)
+    await store.sessions.bind("s1", granted_percent=25, at=NOON)
+    await store.sessions.bind("s2", granted_percent=25, at=NOON)
+    await store.sessions.end("s2", reason="stopped", at=NOON + HOUR)
+    before = await entries(store)
+    for at, ids in ((NOON + 8 * HOUR, ["s1"]), (NOON + HOUR, ["s0", "s2", "nobody's"])):
+        demands = {id_: a_demand(new, latest_end=NOON + 20 * HOUR) for id_ in ids}
+        assert await store.sessions.renew(demands, at=at) == {}
+    assert await store.sessions.renew({}, at=NOON) == {}
+    assert await entries(store) == before
+
+
+async def test_a_deadline_over_midnight_moves_in_both_days(store):
+    new = await running(store, 1)
+    await store.sessions.renew(
+        {"s1": a_demand(new, latest_end=NOON + 12 * HOUR)}, at=NOON + HOUR
+    )  # 23:00 UTC is midnight in Berlin
+    assert await usage_of(
+        store,
+        cell(Span.DAY, "2026-11-24"),
+        cell(Span.DAY, "2026-11-25"),
+        cell(Span.MONTH, "2026-11"),
+    ) == [(0, 25 * 11 * HOUR_MS), (0, 25 * HOUR_MS), (0, 25 * 12 * HOUR_MS)]
+    await store.sessions.end("s1", reason="stopped", at=NOON + 2 * HOUR)
+    assert await usage_of(store, cell(Span.MONTH, "2026-11")) == [(25 * 2 * HOUR_MS, 0)]
+
+
+async def test_of_renewals_and_starts_at_once_none_overspends(store):
+    """The last hours go to whoever's transaction is first; all that is reserved fits."""
+    limit = a_limit(amount=25 * 20 * HOUR_MS)
+    news = [await running(store, number, limits=(limit,)) for number in range(2)]
+    demands = {new.id: a_demand(new, limits=(limit,), latest_end=NOON + 20 * HOUR) for new in news}
+    await asyncio.gather(
+        *(store.sessions.renew({key: demand}, at=NOON) for key, demand in demands.items()),
+        *(
+            begin(
+                store,
+                a_session(f"n{number}", workspace=f"n{number}", admitted_at=NOON),
+                limits=(limit,),
+            )
+            for number in range(8)
+        ),
+    )
+    ((settled, reserved),) = await usage_of(store, cell(Span.MONTH, "2026-11"))
+    assert (settled, reserved) == (0, 25 * 20 * HOUR_MS)
+
+
 async def test_a_session_ends_no_earlier_than_it_was_seen_to_run(store):
     """The quota service settles while somebody else, whose clock is behind, ends."""
     await begin(store, a_session(admitted_at=NOON))

@@ -446,16 +446,6 @@ def test_what_is_not_as_described_is_refused_with_the_field(
         assert all(each["field"] and each["detail"] for each in answer.body["errors"])
 
 
-def test_every_described_refusal_really_occurs_somewhere_in_these_tests():
-    """The list of what this file provokes; the description is built from `Operation.reasons`."""
-    provoked = {
-        "malformed", "not-signed-in", "not-permitted", "not-found", "method-not-allowed",
-        "settings-changed", "too-large", "not-json", "settings-wrong", "hub-unavailable",
-        "store-unavailable",
-    }  # fmt: skip
-    assert provoked == {str(reason) for reason in DoorReason} - {"failed"}
-
-
 def test_a_fault_of_ours_shows_nothing_of_itself(service, monkeypatch):
     from hub_services.quota.office import Office  # noqa: PLC0415 - of this test alone
 

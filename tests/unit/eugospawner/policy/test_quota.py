@@ -40,6 +40,7 @@ from eugospawner.policy.quota import (
     Usage,
     Used,
     counts,
+    cover,
     fit,
     mib,
     milliseconds,
@@ -538,6 +539,7 @@ def test_fit_is_exactly_what_trying_each_end_finds(
             ends_at = min(ends_at, end)
 
     outcome = fit(demand, Usage(cells))
+    assert_cover_is_the_same_for_what_runs_already(demand, cells, outcome)
 
     if short:
         assert isinstance(outcome, Exceeds)
@@ -553,6 +555,23 @@ def test_fit_is_exactly_what_trying_each_end_finds(
     assert isinstance(again, Fits)
     assert (again.ends_at, again.because) == (outcome.ends_at, outcome.because)
     assert_reservable_to_the_millisecond(demand, cells, outcome)
+
+
+def assert_cover_is_the_same_for_what_runs_already(
+    demand: Demand, cells: dict[Cell, Used], outcome: Fits | Exceeds
+) -> None:
+    """Neither what it holds nor the shortest session is asked for; the rest is as for a start."""
+    running = replace(
+        demand, limits=tuple(each for each in demand.limits if each.span is not Span.AT_ONCE)
+    )
+    covered = cover(demand, Usage(cells))
+    if isinstance(outcome, Fits):
+        assert covered == outcome
+    ends = [
+        last_end(running, lambda end, limit=limit: holds(limit, running, cells, end))  # type: ignore[misc]
+        for limit in running.limits
+    ]
+    assert covered.ends_at == max(min([*ends, demand.latest_end]), demand.start)
 
 
 def reserved(demand: Demand, cells: dict[Cell, Used], end: datetime) -> Usage:

@@ -4,7 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from eugospawner.policy.limits import Override
+from eugospawner.settings import Settings
 from hub_services.quota import rules
+from tests.factories import a_catalog, a_quota
+from tests.factories.accounts import a_directory
 from tests.unit.hub_services.quota.worlds import a_bound_session, a_running_pod
 from tests.unit.hub_services.reaper.worlds import HOUR, NOW, a_session, an_ended_session
 
@@ -86,3 +90,32 @@ def test_what_is_young_or_cannot_be_seen_is_no_doubt():
     assert rules.doubts([], [a_running_pod(ended_at=NOW - HOUR)], NOW) == ()
     unknown = a_running_pod(wants_gpu=True, granted_percent=None)
     assert rules.doubts([a_bound_session(granted_percent=25)], [unknown], NOW) == ()
+
+
+def settle_of(**changes):
+    return rules.Settle(session=a_bound_session(**changes), until=NOW)
+
+
+def test_while_the_settings_stay_only_what_a_quota_ends_may_end_later():
+    by_rule, by_quota = settle_of(), settle_of(id="s2", ends_because="quota-exhausted")
+    assert rules.to_renew([by_rule, by_quota], NOW, anew=False) == (by_quota.session,)
+    assert rules.to_renew([by_rule, by_quota], NOW, anew=True) == (
+        by_rule.session, by_quota.session,
+    )  # fmt: skip
+
+
+def test_what_is_overdue_stays_so():
+    overdue = settle_of(ends_at=NOW, ends_because="quota-exhausted")
+    without = settle_of(ends_at=None, ends_because=None)
+    assert rules.to_renew([overdue, without], NOW, anew=True) == ()
+
+
+def test_deadlines_follow_from_the_settings_and_the_overrides_that_hold():
+    override = Override(amount=1, expires_at=NOW + HOUR, reason="x")
+    quota = a_quota(override=override)
+    found = Settings(catalog=a_catalog(quotas=(quota,)), directory=a_directory())
+    same = Settings(catalog=a_catalog(quotas=(quota,)), directory=a_directory())
+    other = Settings(catalog=a_catalog(), directory=a_directory())
+    assert rules.basis_of(found, NOW) == rules.basis_of(same, NOW + HOUR / 2)
+    assert rules.basis_of(found, NOW) != rules.basis_of(found, NOW + HOUR)
+    assert rules.basis_of(found, NOW) != rules.basis_of(other, NOW)

@@ -3,20 +3,23 @@
 import asyncio
 import logging
 from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from eugospawner.policy import windows
 from eugospawner.policy.errors import ClusterError, StoreError
-from eugospawner.policy.quota import Cell, Span, Subject, SubjectKind
+from eugospawner.policy.limits import Override
+from eugospawner.policy.quota import Cell, Resource, Span, Subject, SubjectKind
 from eugospawner.settings import Settings
 from eugospawner.store import open_store, upgrade
 from eugospawner.store.refusals import Refused
 from hub_services.quota.service import Accountant, Swept
 from tests.contract.store.consistency import check_ledger_consistency
-from tests.factories import a_catalog
-from tests.factories.accounts import a_directory
+from tests.factories import a_catalog, a_profile, a_quota
+from tests.factories.accounts import a_directory, a_plan
 from tests.factories.chance import chance
 from tests.factories.sessions import begin
 from tests.unit.hub_services.quota.worlds import FakeCluster, FakeLease, a_running_pod
@@ -59,13 +62,25 @@ def lease():
     return FakeLease()
 
 
+@dataclass
+class World:
+    """The settings, which a test changes."""
+
+    settings: Settings
+
+
 @pytest.fixture
-def accountant(cluster, store, clock, lease):
+def world():
+    return World(Settings(catalog=a_catalog(), directory=a_directory()))
+
+
+@pytest.fixture
+def accountant(cluster, store, clock, lease, world):
     async def opened():
         return store
 
     async def settings():
-        return Settings(catalog=a_catalog(), directory=a_directory())
+        return world.settings
 
     return Accountant(
         cluster=cluster,
@@ -131,6 +146,129 @@ async def test_a_doubt_is_told_once_and_again_when_it_comes_back(accountant, clu
         await accountant.sweep_once()
         told.append(caplog.text.count("nobody is charged for it"))
     assert told == [1, 1, 1, 2]
+
+
+def known(**changes):
+    """Return alice's session of things that the catalog has."""
+    return a_new_session(**{"profile": "notebook", "project": "personal-alice"} | changes)
+
+
+async def running(store, cluster, **changes):
+    """Have a session of *changes* run since an hour ago."""
+    new = known(**changes)
+    await begin(store, new, latest_end=NOW + 7 * HOUR)
+    await store.sessions.bind(new.id, granted_percent=0, at=NOW - HOUR)
+    cluster.held.append(a_running_pod(session=new.id))
+
+
+async def deadline(store, session="s1"):
+    found = await store.sessions.get(session)
+    return found.ends_at - NOW, found.ends_because
+
+
+def changed(world, **changes):
+    world.settings = replace(world.settings, catalog=a_catalog(**changes))
+
+
+async def test_another_max_session_holds_for_what_runs_at_the_next_sweep(
+    accountant, store, cluster, world, caplog
+):
+    """F69."""
+    caplog.set_level(logging.INFO)
+    await running(store, cluster)
+    assert (await accountant.sweep_once()).renewed == 0
+    profile = a_profile("notebook", max_session=5 * HOUR)
+    changed(world, profiles={"notebook": profile})
+    assert (await accountant.sweep_once()).renewed == 1
+    assert await deadline(store) == (4 * HOUR, "max-session")
+    assert "s1 ends at 2026-11-24T16:00:00+00:00 (max-session)" in caplog.text
+    assert (await accountant.sweep_once()).renewed == 0
+    changed(world, profiles={"notebook": a_profile("notebook", max_session=HOUR / 2)})
+    await accountant.sweep_once()
+    assert await deadline(store) == (0 * HOUR, "max-session")
+
+
+async def test_what_was_changed_while_nobody_swept_holds_from_the_first_sweep_on(
+    accountant, store, cluster, world
+):
+    await running(store, cluster)
+    changed(world, profiles={"notebook": a_profile("notebook", max_session=10 * HOUR)})
+    assert (await accountant.sweep_once()).renewed == 1
+    assert await deadline(store) == (9 * HOUR, "max-session")
+
+
+async def test_a_quota_ends_what_runs_and_an_override_lets_it_go_on(
+    accountant, store, cluster, clock, world
+):
+    """F101."""
+    await running(store, cluster)
+    await accountant.sweep_once()
+    cpu_hours = 2000 * 3_600_000
+    quota = a_quota("cpu", resource=Resource.CPU, span=Span.MONTH, amount=3 * cpu_hours)
+    changed(world, quotas=(quota,))
+    await accountant.sweep_once()
+    assert await deadline(store) == (2 * HOUR, "quota-exhausted")
+    override = Override(amount=6 * cpu_hours, expires_at=NOW + HOUR, reason="thesis")
+    changed(world, quotas=(replace(quota, override=override),))
+    await accountant.sweep_once()
+    assert await deadline(store) == (5 * HOUR, "quota-exhausted")
+    clock.time += HOUR  # it ends by itself
+    await accountant.sweep_once()
+    assert await deadline(store) == (2 * HOUR, "quota-exhausted")
+
+
+async def test_what_somebody_else_left_goes_to_whom_the_quota_ends(
+    accountant, store, cluster, world
+):
+    quota = a_quota("cpu", resource=Resource.CPU, span=Span.MONTH, amount=10 * 2000 * 3_600_000)
+    changed(world, quotas=(quota,))
+    await running(store, cluster)
+    await running(store, cluster, id="s2", workspace="second")
+    await accountant.sweep_once()
+    assert await deadline(store, "s1") == (7 * HOUR, "max-session")
+    assert await deadline(store, "s2") == (1 * HOUR, "quota-exhausted")
+    await store.sessions.end("s1", reason="stopped", at=NOW)
+    cluster.held = cluster.held[1:]
+    await accountant.sweep_once()
+    assert await deadline(store, "s2") == (7 * HOUR, "max-session")
+
+
+async def test_another_window_holds_for_what_runs_in_its_queues(accountant, store, cluster, world):
+    """Of the plan's queues, and of no other."""
+    common = {"project": "vision", "group_key": "lab", "organization": "acme"}
+    await running(store, cluster, id="bound", workspace="b", queue="batch", **common)
+    await running(store, cluster, id="free", workspace="f", **common)
+    await accountant.sweep_once()
+    window = windows.OneOffWindow(
+        zone="UTC",
+        start=(NOW - 2 * HOUR).replace(tzinfo=None),
+        end=(NOW + 3 * HOUR).replace(tzinfo=None),
+    )
+    project = world.settings.directory.projects["vision"]
+    project = replace(project, plan=a_plan(windows=(window,)))
+    world.settings = replace(world.settings, directory=a_directory(projects={"vision": project}))
+    await accountant.sweep_once()
+    assert await deadline(store, "bound") == (3 * HOUR, "plan-window")
+    assert await deadline(store, "free") == (7 * HOUR, "max-session")
+
+
+async def test_a_deadline_that_could_not_be_written_is_tried_again(
+    accountant, store, cluster, world, monkeypatch
+):
+    await running(store, cluster)
+    await accountant.sweep_once()
+    changed(world, profiles={"notebook": a_profile("notebook", max_session=5 * HOUR)})
+
+    async def fails(*_arguments, **_keywords):
+        message = "away"
+        raise StoreError(message)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(store.sessions), "renew", fails)
+        with pytest.raises(StoreError):
+            await accountant.sweep_once()
+    await accountant.sweep_once()
+    assert await deadline(store) == (4 * HOUR, "max-session")
 
 
 async def test_old_refusals_are_forgotten(accountant, store):
