@@ -46,6 +46,8 @@ def line_of(standing: Standing, zone: str, whose: str | None = None) -> Line:
         for what, at in (("all used up", standing.spent_at), ("80 % used", standing.warned_at)):
             if at is not None:
                 resets += f"; at this rate {what} {local(at, zone)}"
+        if standing.is_warned and not standing.is_spent and standing.spent_at is None:
+            resets += "; at this rate it lasts until then"
     return Line(
         limit=label_of(limit, whose),
         used=used_words(standing.used, limit),

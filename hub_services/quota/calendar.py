@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DAYS: Final = 14
 _WIDTH: Final = 720
-_LEFT, _RIGHT, _TOP = 110, 14, 22
-_ROW: Final = 22
+_LEFT, _RIGHT, _TOP = 140, 14, 22
+_ROW: Final = 24
 _BAR: Final = 16
 _HOURS: Final = 24
 _DAY_SECONDS: Final = 86_400

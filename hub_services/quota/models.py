@@ -403,7 +403,7 @@ class TrialReport(BaseModel):
     sentences: list[str] = Field(description="`Would have denied 12 starts of 4 users.`")
     requests: int = Field(description="Requests that were tried.")
     skipped: int = Field(description="Requests whose words are not on record.")
-    is_complete: bool = Field(description="Whether all of that time was tried, or only the first.")
+    is_complete: bool = Field(description="Whether all of that time was tried, or its newest part.")
     lines: list[TrialLine] = Field(description="The list behind each number.")
 
 

@@ -41,9 +41,11 @@ def test_everybody_sees_their_own_usage_as_admission_counts_it(service):
     assert report["warnings"] == [
         f"This month, you: 136.00 of 160.00 GPU hours (85 % used). Again from: {month['resets']}."
     ]
-    (consumer,) = report["consumers"]
-    assert (consumer["owner"], consumer["workspace"]) == ("bob", "earlier")
-    assert consumer["gpu"] == "136.00 GPU hours"
+    consumers = report["consumers"]
+    assert [(each["owner"], each["workspace"]) for each in consumers] == [
+        ("bob", "training"), ("bob", "evaluation"),
+    ]  # fmt: skip
+    assert sum(each["gpu_settled"] for each in consumers) == 136 * GPU_HOUR
     assert sum(day["gpu"] for day in report["days"]) == 136 * GPU_HOUR
     assert report["days"][-1]["total_hours"] == "136.00"
 
@@ -400,8 +402,18 @@ def test_changes_are_tried_on_what_was_asked_and_nothing_is_changed(service):
     changes = [{"section": "quotas", "key": "x", "document": a_quota(0)}]
     before = service.ask("GET", "/catalog").body
     answer = service.ask("POST", "/what-if", {"changes": changes}).body
-    assert answer["sentences"] == ["It would have changed nothing."]
-    assert answer["skipped"] == 2  # the demo's past has no words
+    denied = answer["lines"]
+    assert answer["sentences"] == [
+        f"It would have denied {len(denied)} starts of 1 user.",
+        f"Reasons of the denials: quota-exhausted ({len(denied)}).",
+    ]
+    assert len(denied) > 20
+    assert {(each["owner"], each["kind"]) for each in denied} == {("bob", "denied")}
+    assert (answer["skipped"], answer["is_complete"]) == (0, True)
+    changes = [{"section": "quotas", "key": "x", "document": a_quota(500)}]
+    ample = service.ask("POST", "/what-if", {"changes": changes}).body
+    assert ample["sentences"] == ["It would have changed nothing."]
+    assert (ample["requests"], ample["lines"]) == (answer["requests"], [])
     assert service.ask("GET", "/catalog").body == before
     wrong = [{"section": "quotas", "key": "x", "document": {"user": "bob"}}]
     assert service.ask("POST", "/what-if", {"changes": wrong}).status == 422

@@ -289,8 +289,11 @@ def test_a_change_is_tried_on_the_last_days(eugo, tmp_path):
     file.write_text('quotas:\n  gpu-each-month: {user: "*", gpu_hours: 80, per: month}\n')
     code, stdout, _ = eugo("policy", "what-if", "--plan", str(file), "--since", "14d")
     assert code == 0
-    assert "It would have changed nothing." in stdout
-    assert "0 requests were tried, 2 left out" in stdout
+    assert re.search(r"It would have denied \d\d starts of 1 user\.", stdout)
+    assert "quota-exhausted" in stdout
+    file.write_text('quotas:\n  gpu-each-month: {user: "*", gpu_hours: 800, per: month}\n')
+    code, stdout, _ = eugo("policy", "what-if", "--plan", str(file), "--since", "14d")
+    assert (code, "It would have changed nothing." in stdout) == (0, True)
     assert eugo("policy", "what-if", "--plan", str(file), "--since", "2 weeks")[0] == 2
     file.write_text("- a\n")
     assert eugo("policy", "what-if", "--plan", str(file))[0] == 2

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,7 @@ from eugospawner.policy.admission import decide
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.decisions import Admitted, Denied
 from eugospawner.policy.limits import subjects_at_stake
+from eugospawner.policy.quota import Span, period_at
 from eugospawner.policy.requests import WorkspaceRequest
 from eugospawner.policy.volumes import Volumes
 from scripts.local import seed
@@ -95,6 +97,21 @@ async def test_dave_can_start_nothing_and_reads_whom_to_ask(demo):
     denied = await demo("dave")
     assert reasons(denied) == ["organization-suspended"]
     assert "billing@initech.example" in denied.first.sentence
+
+
+@pytest.mark.parametrize("hours", [40, 136])
+def test_a_past_is_spread_over_the_month_and_comes_to_the_unit(now, hours):
+    zone, missing = ZoneInfo("Europe/Berlin"), hours * 360_000_000
+    since = period_at(Span.MONTH, "Europe/Berlin", now).start
+    found = seed.runs(missing, since, now, zone)
+    assert sum(run.percent * (run.length // timedelta(milliseconds=1)) for run in found) == missing
+    assert all(since <= run.start <= run.start + run.length <= now for run in found)
+    in_order = sorted(found, key=lambda run: run.start)
+    ends = [run.start + run.length for run in in_order]
+    assert all(end <= run.start for end, run in zip(ends, in_order[1:], strict=False))
+    days = {run.start.astimezone(zone).date() for run in found}
+    assert len(days) >= min((now - since).days, 20)
+    assert seed.runs(0, since, now, zone) == ()
 
 
 async def test_a_catalog_without_the_plans_is_left_as_it_is(tmp_path):
