@@ -13,6 +13,7 @@ translates it with ``raise … from``; nothing else catches broadly.
     ├── ClusterError       Kubernetes refused, failed or did not answer
     ├── StoreError         the database refused, failed or did not answer
     │   └── UnfitSettings  what was changed at run time makes no sense with the file
+    ├── SignInError        the identity provider did, or what it says is not believed (oidc/)
     └── HubError           the hub's REST API did (hub_services/common/hub.py)
 """
 
@@ -61,3 +62,7 @@ class StoreError(EugoError):
 
 class UnfitSettings(StoreError):
     """What was changed at run time makes no sense with the file, so nothing is decided by it."""
+
+
+class SignInError(EugoError):
+    """The identity provider refused, failed or did not answer, or what it says is not believed."""

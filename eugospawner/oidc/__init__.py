@@ -1,0 +1,1 @@
+"""OpenID Connect: what a provider says of somebody, believed only after every check."""
