@@ -50,6 +50,7 @@ class Lease:
     Args:
         identity: Different for every process.
         now: What time it is, for people who look at the object.
+        gained: Called when it became this process's, so that work begins at once.
         elapsed: Seconds of a clock that only goes forward; `None`: the running loop's.
     """
 
@@ -61,11 +62,12 @@ class Lease:
         *,
         identity: str,
         now: Callable[[], datetime],
+        gained: Callable[[], None] = lambda: None,
         elapsed: Callable[[], float] | None = None,
     ) -> None:
         self._api = CoordinationV1Api(client)
         self._namespace, self._name, self._identity = namespace, name, identity
-        self._now = now
+        self._now, self._gained = now, gained
         self._elapsed = elapsed or asyncio.get_running_loop().time
         self._renewed_at: float | None = None
         self._looked_at = self._elapsed()
@@ -102,6 +104,7 @@ class Lease:
         self._renewed_at, self._looked_at = asked_at if taken else None, asked_at
         if taken and not held_before:
             _log.info("Holding the lease %s as %s", self._name, self._identity)
+            self._gained()
         elif held_before and not taken:
             _log.warning("The lease %s is somebody else's by now", self._name)
         return taken

@@ -228,6 +228,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
     settings, clock = Settings.of(environment), SystemClock()
     source = Source(settings.catalog, **settings.unavailable)
+    gained = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await process.kubernetes()))
         store = await stack.enter_async_context(
@@ -239,6 +240,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             LEASE,
             identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}",
             now=clock.now,
+            gained=gained.set,
         )
         office = Office(source=source, open_store=store, clock=clock, slug=slug_of)
         accountant = Accountant(
@@ -262,7 +264,8 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             running = [
                 tasks.create_task(loop.every(LEASE_INTERVAL, lease.renew_once), name="lease"),
                 tasks.create_task(
-                    loop.every(INTERVAL, sweeper.sweep_once, first=FIRST), name="sweep"
+                    loop.every(INTERVAL, sweeper.sweep_once, wakeup=gained, first=FIRST),
+                    name="sweep",
                 ),
                 tasks.create_task(process.end_with_parent(os.getppid(), ended), name="parent"),
             ]

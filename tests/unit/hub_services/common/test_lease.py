@@ -23,6 +23,10 @@ class Machine:
     seconds: float = 0.0
     wall: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     lease: Lease = field(init=False)
+    gained: int = 0
+
+    def gain(self) -> None:
+        self.gained += 1
 
     def wait(self, duration: timedelta) -> None:
         self.seconds += duration.total_seconds()
@@ -71,6 +75,7 @@ def two(api: LeaseApi) -> tuple[Machine, Machine]:  # noqa: ARG001 - what they t
             identity=name,
             now=lambda machine=machine: machine.wall,
             elapsed=lambda machine=machine: machine.seconds,
+            gained=machine.gain,
         )
     return machines
 
@@ -111,6 +116,38 @@ async def test_one_that_is_dead_is_followed_after_the_duration_and_never_before(
     assert api.held["lease", "quota"]["spec"]["leaseTransitions"] == 1
     assert not await one.lease.renew_once()
     assert not one.lease.is_held
+
+
+async def test_who_gains_it_is_told_once_and_again_if_it_was_lost_between(api, two):
+    one, other = two
+    for _ in range(3):
+        await one.lease.renew_once()
+        await other.lease.renew_once()
+        wait(two, INTERVAL)
+    assert (one.gained, other.gained) == (1, 0)
+    api.faults = [api_error(403, "Forbidden", "no")] * 9
+    wait(two, TRUSTED)
+    with pytest.raises(ClusterError):
+        await one.lease.renew_once()
+    api.faults = []
+    await one.lease.renew_once()
+    assert one.gained == 2
+    await one.lease.release()
+    await other.lease.renew_once()
+    assert (one.gained, other.gained) == (2, 1)
+
+
+async def test_how_long_nobody_could_tell_whose_it_is(api, two):
+    one, _ = two
+    await one.lease.renew_once()
+    wait(two, INTERVAL)
+    assert one.lease.silence == INTERVAL
+    api.faults = [api_error(403, "Forbidden", "no")]
+    with pytest.raises(ClusterError):
+        await one.lease.renew_once()
+    assert one.lease.silence == INTERVAL
+    await one.lease.renew_once()
+    assert one.lease.silence == timedelta()
 
 
 async def test_the_holder_stops_to_act_before_anybody_may_take_over(api, two):
