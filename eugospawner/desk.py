@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner import records
-from eugospawner.cluster import ClaimTemplates, settle_route
+from eugospawner.cluster import ClaimTemplates, send_as_it_stands, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.manifests import labels
 from eugospawner.manifests.placement import Placement
@@ -98,6 +98,7 @@ class Desk:
         #: Held from the decision to the creation of the Pod; first come, first served.
         self.turn = asyncio.Semaphore(_AT_ONCE)
         settle_route(spawner.api.api_client)
+        send_as_it_stands(spawner.api.api_client)
         self._log = spawner.log
         store_url: str = spawner.store_url
         self._store: Once[Store] = Once(lambda: open_store(store_url))

@@ -11,7 +11,7 @@ from kubernetes_asyncio import client
 from kubernetes_asyncio.client import ApiException
 
 from eugospawner import cluster
-from eugospawner.cluster import settle_route
+from eugospawner.cluster import send_as_it_stands, settle_route
 from eugospawner.manifests import claims, labels
 from eugospawner.policy.errors import ClusterError
 from tests.factories import some_gpus
@@ -35,6 +35,26 @@ async def test_proxies_and_netrc_are_looked_for_at_each_request_only_where_there
         assert session.connector is connector
         assert not session.closed
     assert connector.closed
+
+
+async def test_json_is_sent_as_it_stands_and_models_as_the_client_makes_them():
+    async with client.ApiClient() as api:
+        sent = []
+
+        async def request(_method, _url, *, body=None, **_keywords):
+            sent.append(body)
+            message = "seen"
+            raise client.ApiException(status=400, reason=message)
+
+        api.request = request
+        send_as_it_stands(api)
+        core, pod = client.CoreV1Api(api), {"metadata": {"name": "a", "labels": {"b": "c"}}}
+        with pytest.raises(ClusterError):
+            await cluster.call("try", core.create_namespaced_pod, "eugo", pod)
+        assert sent == [pod]
+        assert sent[0]["metadata"] is pod["metadata"]
+        model = client.V1Pod(metadata=client.V1ObjectMeta(name="a"))
+        assert api.sanitize_for_serialization(model) == {"metadata": {"name": "a"}}
 
 
 class FakeApi:

@@ -69,7 +69,21 @@ def test_what_is_no_key_set_is_told(document):
         jwk("P-256", x="AA"),
         json.loads(jwt.get_algorithm_by_name("RS256").to_jwk(private_key("RSA"))),
     ],
-    ids=str,
+    ids=[
+        "null",
+        "a text",
+        "empty",
+        "only a kind",
+        "a secret",
+        "short",
+        "for encryption",
+        "named by a number",
+        "of several algorithms",
+        "no number",
+        "an unknown curve",
+        "not on its curve",
+        "a private key",
+    ],
 )
 def test_a_key_that_nobody_can_use_does_not_spoil_the_others(odd):
     assert names(to_keys({"keys": [odd, jwk("RSA", 1)]})) == ["RSA-1"]
