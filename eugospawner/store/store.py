@@ -20,6 +20,7 @@ from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.consumption import Consumption
 from eugospawner.store.database import is_outage
+from eugospawner.store.identities import Identities
 from eugospawner.store.refusals import Refusals
 from eugospawner.store.sessions import Sessions
 from eugospawner.store.volumes import Volumes, read_held, read_volumes
@@ -72,6 +73,7 @@ class Store:
     Attributes:
         changes: What was changed of the settings at run time.
         consumption: The ledger by session and day.
+        identities: Whose account is whose.
         refusals: Requests that were refused.
         sessions: Runs of workspaces.
         volumes: Extra volumes of owners.
@@ -80,6 +82,7 @@ class Store:
 
     changes: Changes
     consumption: Consumption
+    identities: Identities
     refusals: Refusals
     sessions: Sessions
     volumes: Volumes
@@ -90,6 +93,7 @@ class Store:
         self._writer = Writer(database.transact, is_outage, database.require_open)
         self.changes = Changes(database, self._writer)
         self.consumption = Consumption(database, self._writer)
+        self.identities = Identities(database, self._writer)
         self.refusals = Refusals(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -349,6 +350,47 @@ class AuditRow(Base):
     object: Mapped[str] = mapped_column(comment="To what: kind and key.")
     reason: Mapped[str] = mapped_column(comment="Why, in the actor's words; may be empty.")
     detail: Mapped[str] = mapped_column(comment="JSON: before and after, as far as they matter.")
+
+
+class IdentityRow(Base):
+    """Whose account is whose."""
+
+    __tablename__ = "identities"
+    __table_args__ = (
+        UniqueConstraint("username", name="uq_identities_username"),
+        {"comment": "Whose account is whose."},
+    )
+
+    issuer: Mapped[str] = mapped_column(primary_key=True, comment="Who vouches for them.")
+    subject: Mapped[str] = mapped_column(primary_key=True, comment="The issuer's unchanging name.")
+    username: Mapped[str] = mapped_column(comment="Their name here, for good.")
+    first_seen_at: Mapped[datetime] = mapped_column(comment="UTC.")
+
+
+class ProviderSessionRow(Base):
+    """A session at a provider by which somebody signed in."""
+
+    __tablename__ = "provider_sessions"
+    __table_args__ = (
+        Index("ix_provider_sessions_signed_in_at", "signed_in_at"),
+        {"comment": "Sessions at providers by which somebody signed in; the oldest are forgotten."},
+    )
+
+    issuer: Mapped[str] = mapped_column(primary_key=True, comment="Who vouches for them.")
+    session: Mapped[str] = mapped_column(primary_key=True, comment="The issuer's name of it.")
+    username: Mapped[str] = mapped_column(comment="Who signed in by it.")
+    signed_in_at: Mapped[datetime] = mapped_column(comment="UTC; the last time.")
+
+
+class LogoutTokenRow(Base):
+    """A logout token that was obeyed."""
+
+    __tablename__ = "logout_tokens"
+    __table_args__ = ({"comment": "Logout tokens that were obeyed, against replays."},)
+
+    issuer: Mapped[str] = mapped_column(primary_key=True, comment="Who sent it.")
+    identifier: Mapped[str] = mapped_column(primary_key=True, comment="Its own name.")
+    expires_at: Mapped[datetime] = mapped_column(comment="UTC; forgotten afterwards.")
 
 
 def table_of(row: type[Base]) -> Table:
