@@ -6,21 +6,8 @@ from eugospawner.oidc.kept import PATIENCE, TIME_TO_LIVE
 from eugospawner.oidc.provider import WELL_KNOWN, Metadata, Provider, check_issuer, to_metadata
 from eugospawner.oidc.tokens import Flaw, TokenRefused
 from eugospawner.policy.errors import ConfigError, SignInError
+from tests.factories.providers import a_document
 from tests.factories.tokens import ISSUER, claims, jwk, signed
-
-
-def a_document(**changes):
-    document = {
-        "issuer": ISSUER,
-        "authorization_endpoint": f"{ISSUER}/auth",
-        "token_endpoint": f"{ISSUER}/token",
-        "userinfo_endpoint": f"{ISSUER}/me",
-        "jwks_uri": f"{ISSUER}/certs",
-        "end_session_endpoint": f"{ISSUER}/logout",
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-    } | changes
-    return {key: value for key, value in document.items() if value is not None}
 
 
 def test_the_document_says_where_everything_is():
