@@ -27,7 +27,11 @@ TIERS = ("house", "unit", "contract", "integration", "browser")
 LONGEST = (
     "tests/integration/hub/test_kills.py",
     "tests/integration/demo/test_demo.py",
+    "tests/integration/hub/test_entitlements.py",
+    "tests/integration/hub/test_hostile.py",
+    "tests/integration/hub/test_quota_service.py",
     "tests/integration/hub/test_strategies.py",
+    "tests/integration/hub/test_faults.py",
     "tests/browser/test_first_workspace.py",
 )
 """Of their tiers; a minute or more each."""
