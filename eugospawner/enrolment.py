@@ -1,0 +1,109 @@
+"""
+Enrolment: what the provider says of somebody becomes their entry among the people.
+
+Admission, pages and services read people from the settings, so that is where a sign-in writes, with its
+audit: organization, role and groups are the provider's to say, all else of the entry stays. An entry that
+says the same already is not written again. Source: design §4 (accounts come from OIDC claims and admin
+edits); F107, F108.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from eugospawner.oidc.mapping import Known
+from eugospawner.policy.accounts import OrganizationRole
+from eugospawner.policy.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from eugospawner.oidc.mapping import Membership
+    from eugospawner.source import Source
+    from eugospawner.store import Store
+
+_SECTION: Final = "people"
+#: Somebody else may change the settings at the same moment; that often in a row nobody does.
+_ATTEMPTS: Final = 5
+
+
+class Enrolment:
+    """
+    The people of one hub.
+
+    Args:
+        source: The settings, brought up to date here.
+        open_store: Returns the open store.
+    """
+
+    def __init__(self, source: Source, open_store: Callable[[], Awaitable[Store]]) -> None:
+        self._source = source
+        self._open_store = open_store
+
+    async def known(self) -> Known:
+        """
+        Return the organizations and groups that there are.
+
+        Raises:
+            StoreError: The settings cannot be read.
+        """
+        await self._read()
+        directory = self._source.settings.directory
+        return Known(organizations=directory.organizations, groups=directory.groups)
+
+    async def enrol(self, name: str, membership: Membership, *, reason: str, at: datetime) -> bool:
+        """
+        Have *name* be what *membership* says; return whether that is a change.
+
+        Args:
+            reason: For the audit: who says so.
+
+        Raises:
+            ConfigError: The settings would make no sense with it.
+            StoreError: It was not recorded.
+        """
+        for _ in range(_ATTEMPTS):
+            store = await self._read()
+            before: Any = self._source.documents.get(_SECTION, {}).get(name)
+            after = merged(before or {}, membership)
+            if after == (before or {}):
+                return False
+            await asyncio.to_thread(self._source.with_changes, {(_SECTION, name): after})
+            revision = await store.changes.put(
+                _SECTION,
+                name,
+                after,
+                actor=name,
+                reason=reason,
+                at=at,
+                expected=self._source.newest,
+                in_file=self._source.documents_of_file.get(_SECTION, {}).get(name),
+            )
+            if revision is not None:
+                return True
+        message = (
+            f"The entry people.{name} was not written: others change the settings all the time"
+        )
+        raise StoreError(message)
+
+    async def _read(self) -> Store:
+        store = await self._open_store()
+        self._source.take(await store.changes.since(self._source.newest))
+        return store
+
+
+def merged(before: Mapping[str, Any], membership: Membership) -> dict[str, Any]:
+    """Return the entry *before* with what *membership* says; what is the default is not written."""
+    after = {key: value for key, value in before.items() if key not in _SAID}
+    if membership.organization:
+        after["organization"] = membership.organization
+    if membership.role is not OrganizationRole.MEMBER:
+        after["role"] = membership.role.value
+    if membership.groups:
+        after["groups"] = sorted(membership.groups)
+    return after
+
+
+_SAID: Final = frozenset({"organization", "role", "groups"})
