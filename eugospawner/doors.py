@@ -26,6 +26,7 @@ from oauthenticator.oauth2 import (
 )
 from tornado import web
 
+from eugospawner import assets
 from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
@@ -133,6 +134,7 @@ class _Door:
             found=found,
             again=url_path_join(self.hub.base_url, "oauth_login"),
             now=now.isoformat(),
+            asset_url=lambda name: assets.url(self.hub.base_url, name),
         )
         self.finish(html)
 

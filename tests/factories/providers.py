@@ -42,6 +42,7 @@ class FakeProvider:
     people: dict[str, dict[str, Any]] = field(default_factory=lambda: {"1": {"name": "Jane"}})
     document: dict[str, Any] = field(default_factory=a_document)
     now: datetime = NOON
+    issuer: str = ISSUER
     lies: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, Response] = field(default_factory=dict)
     is_down: bool = False
@@ -74,7 +75,7 @@ class FakeProvider:
         if self.is_down:
             message = "The identity provider does not answer"
             raise ProviderUnavailable(message)
-        path = request.url.removeprefix(ISSUER)
+        path = request.url.removeprefix(self.issuer)
         if path in self.answers:
             return self.answers[path]
         match path:
@@ -125,7 +126,7 @@ class FakeProvider:
         seconds = int(self.now.timestamp())
         said = claims(
             **{
-                "sub": subject, "nonce": nonce, "iat": seconds, "exp": seconds + 300,
+                "iss": self.issuer, "sub": subject, "nonce": nonce, "iat": seconds, "exp": seconds + 300,
                 "sid": f"session-of-{subject}", "at_hash": hash_of(access), **self.lies,
             }
         )  # fmt: skip

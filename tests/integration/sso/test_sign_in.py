@@ -1,0 +1,239 @@
+"""Through a real hub: in, out, and every way in that is none (F108 to F110)."""
+
+import html
+import re
+from datetime import timedelta
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+
+from tests.factories.providers import SECRET
+from tests.factories.tokens import CLIENT, logout_claims, signed
+
+
+def sign_in(browser, hub, following=""):
+    return browser.get(f"{hub.url}/hub/oauth_login{following}", timeout=30)
+
+
+def help_of(page):
+    found = re.search(r'data-help="([\w-]+)"', page.text)
+    return found and found[1]
+
+
+def is_signed_in(browser, hub):
+    answer = browser.get(f"{hub.url}/hub/home", timeout=30, allow_redirects=False)
+    return answer.status_code == 200
+
+
+def test_somebody_signs_in_and_lands_on_their_page(hub, browser):
+    page = sign_in(browser, hub)
+    assert (page.status_code, page.url) == (200, f"{hub.url}/hub/home")
+    model = hub.api("GET", "/users/jane").json()
+    assert (model["name"], model["admin"]) == ("jane", False)
+
+
+def test_whoever_wanted_a_page_lands_there(hub, browser):
+    page = sign_in(browser, hub, "?" + urlencode({"next": "/hub/token"}))
+    assert page.url == f"{hub.url}/hub/token"
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "https://evil.example/", "//evil.example/", "/\\evil.example", "https:evil.example",
+        "http:///evil.example", "javascript:alert(1)", "///evil.example", "\\\\evil.example",
+        "/%5cevil.example", "@evil.example", "https://evil.example\\@127.0.0.1/",
+    ],
+)  # fmt: skip
+def test_nobody_is_led_elsewhere(hub, browser, following):
+    back = walk(browser, hub, "?" + urlencode({"next": following}))
+    answer = browser.get(back, timeout=30, allow_redirects=False)
+    where = urlsplit(answer.headers["Location"].replace("\\", "/"))
+    assert where.netloc in {"", urlsplit(hub.url).netloc}
+    assert where.scheme in {"", "http"}
+
+
+def walk(browser, hub, following=""):
+    """Go to the provider and return the address that it sends one back to."""
+    there = browser.get(f"{hub.url}/hub/oauth_login{following}", timeout=30, allow_redirects=False)
+    answer = browser.get(there.headers["Location"], timeout=30, allow_redirects=False)
+    return answer.headers["Location"]
+
+
+def changed(url, **words):
+    parts = urlsplit(url)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()} | words
+    kept = {name: value for name, value in query.items() if value is not None}
+    return parts._replace(query=urlencode(kept)).geturl()
+
+
+def test_a_way_back_is_good_once(hub, browser):
+    back = walk(browser, hub)
+    assert browser.get(back, timeout=30).status_code == 200
+    browser.cookies.clear()
+    page = browser.get(back, timeout=30)
+    assert (page.status_code, help_of(page)) == (400, "invalid_state")
+
+
+def test_a_stranger_s_way_back_signs_nobody_in(hub, browser):
+    """CSRF at sign-in: the victim would work in the attacker's account."""
+    import requests  # noqa: PLC0415 - of this test alone
+
+    with requests.Session() as attacker:
+        back = walk(attacker, hub)
+    walk(browser, hub)
+    page = browser.get(back, timeout=30)
+    assert (page.status_code, help_of(page)) == (400, "invalid_state")
+    assert not is_signed_in(browser, hub)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "key"),
+    [
+        ({"state": "x"}, 400, "invalid_state"),
+        ({"state": None}, 400, "invalid_state"),
+        ({"code": None}, 400, "invalid_state"),
+        ({"code": "x"}, 403, "provider-refused"),
+        ({"iss": "https://evil.example"}, 403, "provider-refused"),
+        ({"error": "access_denied", "error_description": "<svg onload=alert(1)>"}, 403, "provider-refused"),
+    ],
+)  # fmt: skip
+def test_a_way_back_that_was_changed_is_answered_with_help(hub, browser, words, status, key):
+    page = browser.get(changed(walk(browser, hub), **words), timeout=30)
+    assert (page.status_code, help_of(page)) == (status, key)
+    assert "Sign in again" in page.text
+    assert "<svg" not in page.text
+    assert not is_signed_in(browser, hub)
+
+
+@pytest.mark.parametrize(
+    ("lies", "key"),
+    [
+        ({"aud": "other"}, "not-believed"),
+        ({"iss": "https://evil.example"}, "not-believed"),
+        ({"nonce": "another"}, "not-believed"),
+        ({"sub": "2"}, "not-believed"),
+        ({"exp": 1}, "clock"),
+        ({"iat": 2**40, "exp": 2**41}, "clock"),
+    ],
+)
+def test_a_lie_signs_nobody_in(hub, browser, server, lies, key):
+    server.fake.lies = lies
+    page = sign_in(browser, hub)
+    assert (page.status_code, help_of(page)) == (403 if key == "not-believed" else 400, key)
+    assert not is_signed_in(browser, hub)
+
+
+def test_a_name_that_is_somebody_else_s_is_told(hub, browser, server):
+    sign_in(browser, hub)
+    browser.cookies.clear()
+    server.subject = "2"
+    page = sign_in(browser, hub)
+    assert (page.status_code, help_of(page)) == (403, "not-let-in")
+    assert "somebody else's account" in html.unescape(page.text)
+
+
+def test_a_provider_that_is_away_is_told_before_and_after(hub, browser, server):
+    back = walk(browser, hub)
+    server.fake.is_down = True
+    page = browser.get(back, timeout=30)
+    assert (page.status_code, help_of(page)) == (503, "provider-away")
+    server.fake.is_down = False
+    assert sign_in(browser, hub).status_code == 200
+
+
+def test_a_role_that_is_taken_away_is_gone_in_the_open_tab_and_in_tokens(hub, browser, server):
+    server.fake.people["1"]["roles"] = ["operator"]
+    sign_in(browser, hub)
+    assert hub.api("GET", "/users/jane").json()["admin"] is True
+    token = hub.api("POST", "/users/jane/tokens", json={"note": "x"}).json()["token"]
+    assert users(hub, token).status_code == 200
+    server.fake.people["1"]["roles"] = []
+    hub.later(timedelta(minutes=5))
+    refreshed(browser, hub)
+    assert hub.api("GET", "/users/jane").json()["admin"] is False
+    assert users(hub, token).status_code == 403
+
+
+def users(hub, token):
+    import requests  # noqa: PLC0415 - of this helper alone
+
+    return requests.get(
+        f"{hub.url}/hub/api/users", headers={"Authorization": f"token {token}"}, timeout=30
+    )
+
+
+def refreshed(browser, hub):
+    """Look at a page once the hub's refresh age of two seconds is over."""
+    import time  # noqa: PLC0415 - the hub's own clock cannot be moved
+
+    time.sleep(2.1)
+    return browser.get(f"{hub.url}/hub/home", timeout=30, allow_redirects=False)
+
+
+def test_whose_session_is_over_there_signs_in_again(hub, browser, server):
+    sign_in(browser, hub)
+    server.fake.end_session("1")
+    hub.later(timedelta(minutes=5))
+    assert refreshed(browser, hub).status_code == 302
+
+
+def test_out_here_is_out_there(hub, browser, server):
+    sign_in(browser, hub)
+    answer = browser.get(f"{hub.url}/hub/logout", timeout=30, allow_redirects=False)
+    where = urlsplit(answer.headers["Location"])
+    query = parse_qs(where.query)
+    assert answer.headers["Location"].startswith(f"{server.issuer}/logout")
+    assert query["client_id"] == [CLIENT]
+    assert query["post_logout_redirect_uri"] == [f"{hub.url}/hub/"]
+    assert query["id_token_hint"][0].count(".") == 2
+    assert not is_signed_in(browser, hub)
+
+
+def logout(hub, server, **changes):
+    import requests  # noqa: PLC0415 - of this helper alone
+
+    seconds = int(server.fake.now.timestamp())
+    said = logout_claims(
+        **{"iss": server.issuer, "sub": "1", "sid": "session-of-1", "iat": seconds, "exp": seconds + 120}
+        | changes
+    )  # fmt: skip
+    return requests.post(
+        f"{hub.url}/hub/oidc/backchannel-logout", data={"logout_token": signed(said)}, timeout=30
+    )
+
+
+def test_out_there_is_out_here(hub, browser, server):
+    sign_in(browser, hub)
+    token = hub.api("POST", "/users/jane/tokens", json={"note": "x"}).json()["token"]
+    answer = logout(hub, server, jti="once")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    assert not is_signed_in(browser, hub)
+    assert users(hub, token).status_code == 403
+    assert sign_in(browser, hub).status_code == 200
+    assert logout(hub, server, jti="once").status_code == 400  # a replay ends nothing
+    assert is_signed_in(browser, hub)
+
+
+def test_only_who_is_meant_is_signed_out(hub, browser, server):
+    sign_in(browser, hub)
+    for number, changes in enumerate(
+        [{"sub": "3", "sid": None}, {"sub": "nobody", "sid": None}, {"sub": None, "sid": "other"}]
+    ):
+        assert logout(hub, server, jti=f"other-{number}", **changes).status_code == 200
+    for number, changes in enumerate(
+        [{"aud": "other"}, {"events": {}}, {"nonce": "x"}, {"exp": 1}, {"iss": "https://evil"}]
+    ):
+        assert logout(hub, server, jti=f"bad-{number}", **changes).status_code == 400
+    assert is_signed_in(browser, hub)
+    assert logout(hub, server, jti="by-session", sub=None).status_code == 200
+    assert not is_signed_in(browser, hub)
+
+
+def test_no_secret_stands_in_the_log(hub, browser, server):
+    """Whatever these tests did: the hub logs at its most talkative."""
+    sign_in(browser, hub)
+    assert "User logged in: jane" in hub.log
+    for secret in (SECRET, "eyJ", *server.fake._access, *server.fake._refresh):
+        assert secret not in hub.log, secret
+    assert not re.search(r"code=code-\d", hub.log)
