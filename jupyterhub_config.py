@@ -53,6 +53,12 @@ c.EugoSpawner.default_url = "/lab"
 c.EugoSpawner.start_timeout = 600
 c.EugoSpawner.http_timeout = 60
 
+# For deployments that sign people in through an OpenID Connect provider: they set authenticator_class,
+# issuer, client_id and client_secret (docs/howto/sign-in.md).
+c.EugoAuthenticator.catalog_file = catalog
+c.EugoAuthenticator.store_url = os.environ.get("EUGO_DATABASE_URL", "")
+c.EugoAuthenticator.now = SystemClock().now
+
 # Managed services start with the hub and end with it. The environment is theirs by name only: a
 # service gets what it needs and none of the hub's secrets.
 passed = (

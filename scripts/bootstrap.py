@@ -15,6 +15,7 @@ from pathlib import Path
 from local import code_server, options, tools
 from local.environment import Environment
 from local.proxy import PROXY
+from local.sso import SSO
 from local.trouble import Trouble
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,9 +42,11 @@ def groups_for(
     return (*GROUPS[purpose], *go, *node)
 
 
-def prepare(purpose: str, environment: Environment, *, vscode: bool = False) -> None:
+def prepare(
+    purpose: str, environment: Environment, *, vscode: bool = False, sso: bool = False
+) -> None:
     """
-    Install what *purpose* needs, and code-server if it is wanted.
+    Install what *purpose* needs, and code-server and the example provider if they are wanted.
 
     Raises:
         Trouble: The machine does not let us.
@@ -57,6 +60,8 @@ def prepare(purpose: str, environment: Environment, *, vscode: bool = False) -> 
             remedy=f"Install Node {tools.NODE_MAJOR} or later with npm and put both on the PATH.",
         )
     PROXY.install(ROOT / "scripts" / "proxy", environment, node=node)
+    if sso or purpose == "test":
+        SSO.install(ROOT / "scripts" / "sso", environment, node=node)
     if vscode:
         wheel = tools.node_of_wheel(environment.folder)
         if wheel is None:
@@ -70,10 +75,15 @@ def prepare(purpose: str, environment: Environment, *, vscode: bool = False) -> 
 def main(purpose: str, arguments: list[str]) -> None:
     """Prepare, then become the program; never returns."""
     # `--help` and mistakes are answered before all else.
-    vscode = purpose == "demo" and options.parse(arguments, root=ROOT).vscode
+    chosen = options.parse(arguments, root=ROOT) if purpose == "demo" else None
     environment = Environment(ROOT)
     try:
-        prepare(purpose, environment, vscode=vscode)
+        prepare(
+            purpose,
+            environment,
+            vscode=chosen is not None and chosen.vscode,
+            sso=chosen is not None and chosen.sso,
+        )
     except Trouble as trouble:
         sys.exit(f"scripts/{purpose}: {trouble}")
     except KeyboardInterrupt:

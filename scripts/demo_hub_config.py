@@ -11,6 +11,8 @@ import os
 import shutil
 from pathlib import Path
 
+from eugospawner.authenticator import EugoAuthenticator
+
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  # the hub's
 load_subconfig("jupyterhub_config.py", path=str(Path(__file__).parents[1]))  # type: ignore[name-defined]  # noqa: F821
 
@@ -46,12 +48,23 @@ for service in c.JupyterHub.services:
     if setpriv and "command" in service:
         service["command"] = [setpriv, "--pdeathsig", "KILL", "--", *service["command"]]
 
-c.JupyterHub.authenticator_class = "shared-password"
-c.Authenticator.admin_users = set(settings["admins"])
-c.Authenticator.allowed_users = set(settings["users"])  # they exist before they first sign in
-c.Authenticator.allow_all = True  # any new name: a new user's first minute can be tried
-c.SharedPasswordAuthenticator.user_password = secrets["user_password"]
-c.SharedPasswordAuthenticator.admin_password = secrets["admin_password"]
+if sign_in := settings["sign_in"]:
+    c.CryptKeeper.keys = [bytes.fromhex(secrets["crypt_key"])]
+    c.JupyterHub.authenticator_class = EugoAuthenticator
+    c.EugoAuthenticator.issuer = sign_in["issuer"]
+    c.EugoAuthenticator.client_id = sign_in["client_id"]
+    c.EugoAuthenticator.client_secret = secrets["client_secret"]
+    c.EugoAuthenticator.oauth_callback_url = f"{settings['url']}/hub/oauth_callback"
+    c.EugoAuthenticator.memberships = sign_in["memberships"]
+    c.EugoAuthenticator.login_service = "the example provider"
+    c.EugoAuthenticator.auth_refresh_age = 60
+else:
+    c.JupyterHub.authenticator_class = "shared-password"
+    c.Authenticator.admin_users = set(settings["admins"])
+    c.Authenticator.allowed_users = set(settings["users"])  # they exist before they first sign in
+    c.Authenticator.allow_all = True  # any new name: a new user's first minute can be tried
+    c.SharedPasswordAuthenticator.user_password = secrets["user_password"]
+    c.SharedPasswordAuthenticator.admin_password = secrets["admin_password"]
 
 c.JupyterHub.services.append({"name": "demo-admin", "api_token": secrets["admin_token"]})
 c.JupyterHub.load_roles.append(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from .sso import SignIn
     from .workdir import Secrets, Workdir
 
 SETTINGS = "EUGO_DEMO_SETTINGS"
@@ -56,6 +57,9 @@ class Settings:
     unavailable: Mapping[str, Mapping[str, str]]
     """Why the catalog's `kinds` and `images` cannot be had here; may lack either."""
 
+    sign_in: SignIn | None
+    """The identity provider that people sign in at; none: they sign in at the hub."""
+
     folder: str
     """The demo's data."""
 
@@ -75,6 +79,7 @@ class Settings:
         quota_port: int,
         proxy_command: tuple[str, ...],
         unavailable: Mapping[str, Mapping[str, str]],
+        sign_in: SignIn | None = None,
     ) -> Settings:
         """Return the settings for the demo's people and for the data in *workdir*."""
         return cls(
@@ -85,6 +90,7 @@ class Settings:
             quota_port=quota_port,
             proxy_command=proxy_command,
             unavailable=unavailable,
+            sign_in=sign_in,
             folder=str(workdir.folder),
             admins=tuple(person.name for person in PEOPLE if person.admin),
             users=tuple(person.name for person in PEOPLE if not person.admin),

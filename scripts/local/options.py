@@ -41,6 +41,9 @@ class Options:
     open_browser: bool
     """Show the hub in the default browser once it is ready."""
 
+    sso: bool
+    """Sign people in through an example identity provider."""
+
     vscode: bool
     """Install VS Code (code-server) for workspaces, if it is not there."""
 
@@ -84,6 +87,10 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
         "--open", action="store_true", dest="open_browser", help="open the hub in a browser"
     )
     parser.add_argument(
+        "--sso", action="store_true",
+        help="sign in through an example OpenID Connect provider, as organizations do",
+    )  # fmt: skip
+    parser.add_argument(
         "--vscode", action="store_true",
         help="install VS Code (code-server, 620 MB) for workspaces; later starts find it",
     )  # fmt: skip
@@ -95,6 +102,7 @@ def parse(arguments: Sequence[str], *, root: Path) -> Options:
         catalog=_absolute(chosen.catalog),
         hub_address=chosen.hub_address,
         open_browser=chosen.open_browser,
+        sso=chosen.sso,
         vscode=chosen.vscode,
     )
 

@@ -43,12 +43,14 @@ def sign_ins(secrets: Secrets) -> list[dict[str, str | bool]]:
     ]
 
 
-def ready_line(url: str, secrets: Secrets) -> str:
+def ready_line(url: str, secrets: Secrets, *, sso: bool = False) -> str:
     """Return the line that tells a newcomer where to go and who to be."""
+    others = "with" if sso else "or any new name with"
+    where = " at the example provider" if sso else ""
     admins = ", ".join(person.name for person in PEOPLE if person.admin)
     users = ", ".join(person.name for person in PEOPLE if not person.admin)
     return (
-        f"Ready: {url} — sign in as {users} or any new name with the password "
+        f"Ready: {url} — sign in{where} as {users} {others} the password "
         f"{secrets.user_password}, or as the platform admin {admins} with "
         f"{secrets.admin_password}. Ctrl-C stops everything."
     )

@@ -23,7 +23,7 @@ from eugospawner import store
 from eugospawner.policy.errors import ConfigError, StoreError
 from hub_services.common.clock import SystemClock
 
-from . import cluster, code_server, hub, images, opener, people, ports, processes, seed, tools
+from . import cluster, code_server, hub, images, opener, people, ports, processes, seed, sso, tools
 from .environment import Environment, say
 from .proxy import PROXY
 from .trouble import Trouble
@@ -42,6 +42,7 @@ HUB_SECONDS = 90
 
 CLUSTER_GRACE_SECONDS = 20.0
 HUB_GRACE_SECONDS = 20.0
+SSO_GRACE_SECONDS = 3.0
 """The hub waits for the Pods it stops, and their grace period is theirs."""
 
 
@@ -100,6 +101,8 @@ class Run:
         kubeconfig = self.options.kubeconfig or await self._start_cluster()
         settings = self._settings(port)
         hub_kubeconfig = await self._watched(self._prepare(kubeconfig))
+        if settings.sign_in is not None:
+            await self._start_provider(settings, at=settings.sign_in)
         await self._start_hub(settings, kubeconfig=hub_kubeconfig)
         self._announce(settings, kubeconfig=kubeconfig)
 
@@ -138,12 +141,11 @@ class Run:
 
     def _settings(self, port: int) -> hub.Settings:
         remembered = self.workdir.remembered_ports()
-        hub_port, proxy_api_port, quota_port = ports.choose(3, remembered=remembered)
-        self.workdir.remember_ports(hub=hub_port, proxy_api=proxy_api_port, quota=quota_port)
-        environment = Environment(self.root)
-        node = tools.find_node(os.environ.get("PATH", ""), venv=environment.folder)
-        if node is None:
-            raise Trouble(problem="No Node was found.", remedy="Run `scripts/demo`, not this file.")
+        hub_port, proxy_api_port, quota_port, sso_port = ports.choose(4, remembered=remembered)
+        self.workdir.remember_ports(
+            hub=hub_port, proxy_api=proxy_api_port, quota=quota_port, sso=sso_port
+        )
+        environment, node = Environment(self.root), self._node()
         # What another cluster can run, this machine cannot know.
         embedded = self.options.kubeconfig is None
         missing = images.unavailable(self.options.catalog, self._programs()) if embedded else {}
@@ -161,7 +163,39 @@ class Run:
                 str(PROXY.installed(environment.share)),
             ),
             unavailable=missing,
+            sign_in=sso.sign_in(sso_port) if self.options.sso else None,
         )
+
+    def _node(self) -> tools.Node:
+        node = tools.find_node(os.environ.get("PATH", ""), venv=Environment(self.root).folder)
+        if node is None:
+            raise Trouble(problem="No Node was found.", remedy="Run `scripts/demo`, not this file.")
+        return node
+
+    async def _start_provider(self, settings: hub.Settings, *, at: sso.SignIn) -> None:
+        """Start the example provider and return when it answers."""
+        say("Starting the example identity provider …")
+        configuration = sso.settings(
+            self.workdir,
+            settings.secrets,
+            at=at,
+            hub=settings.url,
+            share=Environment(self.root).share,
+        )
+        child = await processes.start(
+            sso.command(self.root, self._node().executable, configuration),
+            name="The identity provider",
+            log=self.workdir.folder / "log" / "sso.log",
+            environment={**os.environ, "NODE_NO_WARNINGS": "1"},
+            output=asyncio.subprocess.PIPE,
+            folder=self.workdir.folder,
+            grace_seconds=SSO_GRACE_SECONDS,
+        )
+        self.children.append(child)
+        ready = asyncio.Event()
+        reader = asyncio.create_task(_until_said(child, ready), name="words of the provider")
+        self._readers.add(reader)
+        await self._watched(ready.wait())
 
     async def _prepare(self, kubeconfig: Path) -> Path:
         """Make the cluster ready for the hub and return the hub's own kubeconfig."""
@@ -223,7 +257,7 @@ class Run:
             "users": people.sign_ins(settings.secrets),
         }
         self.workdir.write(self.workdir.ready.name, json.dumps(ready, indent=2))
-        say(people.ready_line(settings.url, settings.secrets))
+        say(people.ready_line(settings.url, settings.secrets, sso=self.options.sso))
 
     async def _watched(self, work: Coroutine[object, object, Outcome]) -> Outcome:
         """
@@ -270,6 +304,14 @@ async def _repeat(child: processes.Child, *, until: asyncio.Event) -> None:
         print(f"  {text}", flush=True)
         if text.startswith(cluster.READY_SIGN):
             until.set()
+
+
+async def _until_said(child: processes.Child, ready: asyncio.Event) -> None:
+    """Set *ready* once the provider says so; what else it says is of no use to anybody."""
+    assert child.process.stdout is not None  # noqa: S101  # it was started with a pipe
+    while line := await child.process.stdout.readline():
+        if line.decode("utf-8", "replace").startswith(sso.READY_SIGN):
+            ready.set()
 
 
 def _trouble(child: processes.Child, what: str) -> Trouble:

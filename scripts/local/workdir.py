@@ -5,6 +5,7 @@ The demo's folder: what is remembered from one start to the next, and who may us
     DIR/secrets.json  ports.json      made once, reused by every start
     DIR/cluster/  kubeconfig          the embedded Kubernetes and its admin
     DIR/hub.kubeconfig  hub.json      the hub's own credential and settings of this start
+    DIR/sso.json  people.json         with --sso: the example provider's settings and people
     DIR/log/hub.log                   the hub's words, of this start and the one before
     DIR/ready.json                    there while the hub answers; how programs find it
 
@@ -49,6 +50,15 @@ class Secrets:
     cookie_secret: str
     """Signs people's sign-ins, which therefore survive a restart; 32 bytes in hex."""
 
+    crypt_key: str
+    """Encrypts what the hub keeps of a provider's tokens; 32 bytes in hex."""
+
+    client_secret: str
+    """Between the hub and the example provider."""
+
+    provider_cookie_key: str
+    """Signs the example provider's cookies."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workdir:
@@ -82,6 +92,9 @@ class Workdir:
                 admin_token=secrets.token_hex(32),
                 proxy_token=secrets.token_hex(32),
                 cookie_secret=secrets.token_hex(32),
+                crypt_key=secrets.token_hex(32),
+                client_secret=secrets.token_hex(32),
+                provider_cookie_key=secrets.token_hex(32),
             )
         )
         values = {name: remembered.get(name, value) for name, value in new.items()}
