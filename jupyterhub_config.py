@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import eugospawner
-from eugospawner import handlers
+from eugospawner import handlers, scopes
 from eugospawner.spawner import EugoSpawner
 from hub_services.common.clock import SystemClock
 
@@ -94,12 +94,11 @@ c.JupyterHub.services = [
         "oauth_client_allowed_scopes": ["admin-ui"],
     },
 ]
+# Everybody sees what they use of quotas. What their roles let them do with workspaces, EugoAuthenticator
+# gives them scope by scope; with another authenticator, add scopes.UNFILTERED to these.
+c.JupyterHub.custom_scopes = dict(scopes.DEFINITIONS)
+c.JupyterHub.extra_user_scopes = {"access:services!service=quota"}
 c.JupyterHub.load_roles = [
-    {
-        "name": "user",
-        "description": "What everybody may: their own servers, and what they use of quotas",
-        "scopes": ["self", "access:services!service=quota"],
-    },
     {
         "name": "reaper",
         "description": "See everybody's servers, to tell which Pods nobody answers for",

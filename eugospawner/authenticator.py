@@ -36,6 +36,7 @@ from eugospawner.oidc.relying import (
 )
 from eugospawner.once import Once
 from eugospawner.policy.errors import ConfigError, EugoError, SignInError
+from eugospawner.scopes import hub_roles
 from eugospawner.source import Source
 from eugospawner.store import open_store
 
@@ -108,6 +109,21 @@ class EugoAuthenticator(GenericOAuthenticator):
     @default("enable_auth_state")
     def _keeps_tokens(self) -> bool:
         return True
+
+    @default("manage_roles")
+    def _manages_roles(self) -> bool:
+        return True
+
+    @default("auth_refresh_strict")
+    def _refreshes_tokens_too(self) -> bool:
+        # Else a token would outlive what the provider took away.
+        return True
+
+    @default("refresh_pre_spawn")
+    def _asked_lately(self) -> bool:
+        # Whoever asks was refreshed with the request; a start for somebody else, or at the time that they
+        # asked for, needs nobody to be signed in at the provider.
+        return False
 
     @default("scope")
     def _scope(self) -> list[str]:
@@ -234,7 +250,11 @@ class EugoAuthenticator(GenericOAuthenticator):
                 reason = f"{reason}; {'; '.join(membership.doubts)}"[:500]
             await self._enrolment.enrol(username, membership, reason=reason, at=at)
         # Not None: the hub would leave an admin an admin.
-        return {"name": username, "admin": is_admin, "auth_state": self._state(grant)}
+        model = {"name": username, "admin": is_admin, "auth_state": self._state(grant)}
+        if self.manage_roles:
+            person = await self._enrolment.person(username)
+            model["roles"] = hub_roles(person, is_admin=is_admin)
+        return model
 
     def name_in(self, claims: Mapping[str, Any]) -> str:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,9 @@ from eugospawner.once import Once
 from eugospawner.policy import limits
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.errors import ConfigError
+from eugospawner.policy.permissions import has
 from eugospawner.policy.quota import NOTHING_USED
+from eugospawner.policy.roles import Action
 from eugospawner.policy.volumes import Volumes
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
@@ -149,7 +152,9 @@ class Desk:
             revision = self._source.revision
             catalog, directory = self._source.settings.catalog, self._source.settings.directory
             accounts = directory.accounts_of(owner, owner_slug)
-            if not (volumes or usage):
+            # Whether the workspace exists is asked only where it makes a difference.
+            matters = not all(map(partial(has, accounts.person), (Action.CREATE, Action.DEPLOY)))
+            if not (volumes or usage or matters):
                 break
             brief = await (await self.store()).brief(
                 revision=revision,
@@ -157,16 +162,22 @@ class Desk:
                 since=now if usage else None,
                 spans=limits.spans_of(catalog.quotas),
                 volumes_of=owner if volumes else None,
-                workspaces_of=owner if workspaces else None,
+                workspaces_of=owner if workspaces or matters else None,
                 name=name if usage else None,
                 projects=[project.key for project in accounts.projects],
             )
             if not self._source.take(brief.changes):
                 break
+        if brief.holders or brief.workspaces:
+            accounts = replace(
+                accounts,
+                names=brief.holders,
+                servers=frozenset(each.server for each in brief.workspaces),
+            )
         return Circumstances(
             revision=revision,
             catalog=catalog,
-            accounts=replace(accounts, names=brief.holders) if brief.holders else accounts,
+            accounts=accounts,
             usage=brief.usage,
             volumes=Volumes(by_key=brief.volumes, held=brief.held),
             workspaces=brief.workspaces,

@@ -13,7 +13,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.oidc.mapping import Known
-from eugospawner.policy.accounts import OrganizationRole
+from eugospawner.policy import roles
+from eugospawner.policy.accounts import Person
 from eugospawner.policy.errors import StoreError
 
 if TYPE_CHECKING:
@@ -51,7 +52,22 @@ class Enrolment:
         """
         await self._read()
         directory = self._source.settings.directory
-        return Known(organizations=directory.organizations, groups=directory.groups)
+        return Known(
+            organizations=directory.organizations,
+            groups=directory.groups,
+            projects=directory.projects,
+            roles={key: each.roles for key, each in directory.organizations.items()},
+        )
+
+    async def person(self, name: str) -> Person:
+        """
+        Return *name* as they stand among the people.
+
+        Raises:
+            StoreError: The settings cannot be read.
+        """
+        await self._read()
+        return self._source.settings.directory.people.get(name) or Person(name=name)
 
     async def enrol(self, name: str, membership: Membership, *, reason: str, at: datetime) -> bool:
         """
@@ -96,14 +112,27 @@ class Enrolment:
 
 def merged(before: Mapping[str, Any], membership: Membership) -> dict[str, Any]:
     """Return the entry *before* with what *membership* says; what is the default is not written."""
-    after = {key: value for key, value in before.items() if key not in _SAID}
-    if membership.organization:
-        after["organization"] = membership.organization
-    if membership.role is not OrganizationRole.MEMBER:
-        after["role"] = membership.role.value
-    if membership.groups:
-        after["groups"] = sorted(membership.groups)
+    said: dict[str, Any] = {
+        "organization": membership.organization,
+        "role": _short(membership.roles),
+        "groups": sorted(membership.groups),
+        "manages": sorted(membership.manages),
+    }
+    after = {
+        key: value
+        for key, value in before.items()
+        if key not in membership.says and key != "provided"
+    }
+    after |= {key: said[key] for key in said if key in membership.says and said[key]}
+    if "role" not in membership.says and after.get("organization") != before.get("organization"):
+        after.pop("role", None)  # it was given for another organization
+    if membership.says and after:
+        after["provided"] = sorted(membership.says)
     return after
 
 
-_SAID: Final = frozenset({"organization", "role", "groups"})
+def _short(keys: tuple[str, ...]) -> str | list[str] | None:
+    """Return roles as people write them; `None`: as for everybody."""
+    if keys == (roles.MEMBER.key,):
+        return None
+    return keys[0] if len(keys) == 1 else list(keys)

@@ -10,6 +10,8 @@ Handlers: the hub's own pages and doors, where JupyterHub 6.1 does something we 
   and mere visits leave servers behind that never were. `Drafts` takes such a row away again.
 - The pending page's button stops the default server upstream, and needs JavaScript. Here it is
   a form that stops the server of the page.
+- With `auth_refresh_strict` a workspace could not tell that it is used once its owner's session at
+  the provider is over, and would be stopped as idle.
 - Any script in a page runs upstream. Our pages run those of the hub and of ours and no other: the
   one that upstream writes into each page is known by a nonce (CSP level 3).
 
@@ -28,7 +30,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub import apihandlers, handlers
-from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.apihandlers.users import ActivityAPIHandler, UserServerAPIHandler
 from jupyterhub.handlers.base import BaseHandler
 from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
 from jupyterhub.scopes import needs_scope
@@ -52,6 +54,8 @@ _PREFIX: Final = "opt-"
 #: A cancelled start takes a moment to let go of its server.
 _CANCEL_SECONDS: Final = 10
 _SERVER_ERROR: Final = 500
+#: How the hub notes that a token is a server's own (`Spawner.api_token`, 6.1).
+_SERVER_NOTE: Final = "Server at "
 
 
 def prefill(query: Mapping[str, Sequence[str]]) -> dict[str, object]:
@@ -412,6 +416,17 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
             await super().post(user_name=user_name, server_name=server_name)
 
 
+class WorkspaceActivityHandler(ActivityAPIHandler):
+    """Takes what a workspace tells of its use, whether or not its owner is signed in."""
+
+    async def refresh_auth(self, user: Any, force: bool = False) -> Any:  # noqa: FBT001, FBT002
+        """Ask the provider about people, not about programs: work goes on when its owner went home."""
+        token = self.get_token()
+        if token is not None and (token.note or "").startswith(_SERVER_NOTE):
+            return user
+        return await super().refresh_auth(user, force)
+
+
 class PreflightHandler(BaseHandler):
     """
     Says what would come of the form as it stands; starts, makes and reserves nothing (L2).
@@ -484,6 +499,7 @@ def install() -> None:
     _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
     _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)
     _replace(apihandlers.default_handlers, UserServerAPIHandler, WorkspaceServerAPIHandler)
+    _replace(apihandlers.default_handlers, ActivityAPIHandler, WorkspaceActivityHandler)
     handlers.default_handlers.extend(
         entry for entry in _OWN if entry not in handlers.default_handlers
     )

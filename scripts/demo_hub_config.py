@@ -11,6 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
+from eugospawner import scopes
 from eugospawner.authenticator import EugoAuthenticator
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  # the hub's
@@ -59,6 +60,7 @@ if sign_in := settings["sign_in"]:
     c.EugoAuthenticator.login_service = "the example provider"
     c.EugoAuthenticator.auth_refresh_age = 60
 else:
+    c.JupyterHub.extra_user_scopes = {*c.JupyterHub.extra_user_scopes, *scopes.UNFILTERED}
     c.JupyterHub.authenticator_class = "shared-password"
     c.Authenticator.admin_users = set(settings["admins"])
     c.Authenticator.allowed_users = set(settings["users"])  # they exist before they first sign in

@@ -3,18 +3,19 @@ Mapping: what the provider's claims make of somebody here, by declared rules and
 
 A rule takes the texts of one claim, compares them to the letter and gives what it names. Whatever is
 not as it should be gives nothing and is told: an unknown value, a claim of the wrong kind, two
-organizations. With a rule on roles who has none of them is a viewer, who may start nothing. Groups that
+organizations. With a rule on roles who has none of them is a viewer, who may start nothing; who has
+several may what any of them gives. Groups that
 the provider left out for being too many are no empty list. Source: F107, F108; OpenID Connect Core 1.0
 §5.6.2 (distributed claims); facts on security.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner.policy.accounts import OrganizationRole
+from eugospawner.policy import roles
 from eugospawner.policy.errors import SignInError
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
 #: More than any directory puts into a token; beyond, somebody plays with us.
 MOST_VALUES: Final = 5_000
 LONGEST_VALUE: Final = 512
-#: From least to most: of several roles the strongest counts.
-_STRENGTH: Final = (
-    OrganizationRole.VIEWER,
-    OrganizationRole.MEMBER,
-    OrganizationRole.ADMIN,
-    OrganizationRole.OWNER,
-)
 
 
 class Gift(StrEnum):
@@ -38,6 +32,7 @@ class Gift(StrEnum):
     ORGANIZATION = "organization"
     GROUP = "group"
     ROLE = "role"
+    PROJECT_MANAGER = "project-manager"
     PLATFORM_ADMIN = "platform-admin"
 
 
@@ -65,10 +60,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Keys that there are; whatever else a rule would give is not given."""
+    """
+    Keys that there are; whatever else a rule would give is not given.
+
+    Attributes:
+        roles: Those that organizations have of their own, by organization.
+    """
 
     organizations: Container[str]
     groups: Container[str]
+    projects: Container[str] = ()
+    roles: Mapping[str, Container[str]] = field(default_factory=dict[str, "Container[str]"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +80,19 @@ class Membership:
 
     Attributes:
         organization: Key; empty: none.
+        roles: Keys, in order.
+        manages: Keys of projects.
+        says: What the rules are about: organization, role, groups, manages. The rest is not the
+            provider's to say.
         doubts: What was not as it should be, in sentences without values of anybody's token.
     """
 
     organization: str
-    role: OrganizationRole
+    roles: tuple[str, ...]
     groups: frozenset[str]
+    manages: frozenset[str]
     is_platform_admin: bool
+    says: frozenset[str]
     doubts: tuple[str, ...]
 
 
@@ -105,6 +113,7 @@ def membership_of(claims: Mapping[str, Any], rules: Sequence[Rule], known: Known
     """
     given: dict[Gift, set[str]] = {gift: set() for gift in Gift}
     doubts: list[str] = []
+    asked: dict[str, str] = {}
     for rule in rules:
         if is_left_out(claims, rule.claim):
             message = (
@@ -118,26 +127,43 @@ def membership_of(claims: Mapping[str, Any], rules: Sequence[Rule], known: Known
             doubts.append(f"The claim {rule.name} {odd}: it gives nothing")
             continue
         for value in _wanted(values, rule):
-            if (problem := _problem_of(rule.gives, value, known)) is None:
+            if rule.gives is Gift.ROLE:
+                asked[value] = rule.name
+            elif (problem := _problem_of(rule.gives, value, known)) is None:
                 given[rule.gives].add(value)
             else:
                 doubts.append(f"The claim {rule.name} {problem}: it gives nothing")
     organizations = given[Gift.ORGANIZATION]
     if len(organizations) > 1:
         doubts.append("The claims name several organizations, and nobody is in two: none is given")
-    has_roles = any(rule.gives is Gift.ROLE for rule in rules)
-    roles = {OrganizationRole(each) for each in given[Gift.ROLE]}
+    organization = next(iter(organizations)) if len(organizations) == 1 else ""
+    # Which roles an organization has of its own is known when it is known which it is.
+    offered = known.roles.get(organization, ())
+    for key, name in asked.items():
+        if key in roles.BUILTIN or key in offered:
+            given[Gift.ROLE].add(key)
+        else:
+            doubts.append(f"The claim {name} names a role that there is not: it gives nothing")
+    about = {rule.gives for rule in rules}
+    least = roles.VIEWER if Gift.ROLE in about else roles.MEMBER
     return Membership(
-        organization=next(iter(organizations)) if len(organizations) == 1 else "",
-        role=max(
-            roles,
-            key=_STRENGTH.index,
-            default=OrganizationRole.VIEWER if has_roles else OrganizationRole.MEMBER,
-        ),
+        organization=organization,
+        roles=tuple(sorted(given[Gift.ROLE])) or (least.key,),
         groups=frozenset(given[Gift.GROUP]),
+        manages=frozenset(given[Gift.PROJECT_MANAGER]),
         is_platform_admin=bool(given[Gift.PLATFORM_ADMIN]),
+        says=frozenset(_FIELDS[gift] for gift in about if gift in _FIELDS),
         doubts=tuple(dict.fromkeys(doubts)),
     )
+
+
+#: What of somebody's entry a gift is.
+_FIELDS: Final[Mapping[Gift, str]] = {
+    Gift.ORGANIZATION: "organization",
+    Gift.GROUP: "groups",
+    Gift.ROLE: "role",
+    Gift.PROJECT_MANAGER: "manages",
+}
 
 
 def texts_at(claims: Mapping[str, Any], path: Sequence[str]) -> tuple[str, ...]:
@@ -192,8 +218,8 @@ def _problem_of(gift: Gift, value: str, known: Known) -> str | None:
             return "names an organization that is not here"
         case Gift.GROUP if value not in known.groups:
             return "names a group that is not here"
-        case Gift.ROLE if value not in set(OrganizationRole):
-            return "names a role that there is not"
+        case Gift.PROJECT_MANAGER if value not in known.projects:
+            return "names a project that is not here"
         case Gift.PLATFORM_ADMIN if value != Gift.PLATFORM_ADMIN:
             return "names a role that there is not"
         case _:

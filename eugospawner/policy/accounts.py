@@ -13,27 +13,28 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from eugospawner.policy import roles
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eugospawner.policy.plans import Plan
+    from eugospawner.policy.roles import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who asks: the owner, or an admin for them."""
+    """
+    Who asks: the owner, or an admin for them.
+
+    Attributes:
+        scopes: What the token that asks is limited to, as the hub has it (``custom:eugo:view``);
+            `None`: nothing but its owner's roles limits it.
+    """
 
     name: str
     is_admin: bool = False
-
-
-class OrganizationRole(StrEnum):
-    """What somebody is in their organization; a viewer starts nothing."""
-
-    VIEWER = "viewer"
-    MEMBER = "member"
-    ADMIN = "admin"
-    OWNER = "owner"
+    scopes: frozenset[str] | None = None
 
 
 class Prerequisite(StrEnum):
@@ -54,6 +55,7 @@ class Organization:
         contact: Whom to ask about that: a name, an address or a page; empty: nobody is named.
         subscription: The billing contract's reference; empty: none (F11).
         payment_method: The payment method's reference; never its number.
+        roles: Its own ones by key, beside those that everybody knows.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Organization:
     contact: str = ""
     subscription: str = ""
     payment_method: str = ""
+    roles: Mapping[str, Role] = field(default_factory=dict[str, "Role"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +110,11 @@ class Person:
     Somebody who signs in.
 
     Attributes:
+        roles: What they are; whoever has none may nearly nothing.
         groups: Keys of the groups they are in.
+        manages: Keys of projects that they manage, beside those whose lists name them.
+        provided: What the identity provider says of them, and only it may change: organization, role,
+            groups, manages.
         suspended_because: Why they may start nothing, as the end of a sentence; empty: they may.
         plan: Key of the plan of their personal project; empty: the catalog's defaults.
         allows_root: Whether root containers are enabled on their personal project.
@@ -115,8 +122,10 @@ class Person:
 
     name: str
     organization: str = ""
-    role: OrganizationRole = OrganizationRole.MEMBER
+    roles: tuple[Role, ...] = (roles.MEMBER,)
     groups: frozenset[str] = frozenset()
+    manages: frozenset[str] = frozenset()
+    provided: frozenset[str] = frozenset()
     suspended_because: str = ""
     plan: str = ""
     allows_root: bool = False
@@ -130,6 +139,8 @@ class Accounts:
     Attributes:
         required: What must be there before anything starts.
         names: Who has a name that matters: owner and server by project and `names.key_of` it.
+        servers: Names of the servers whose workspaces exist; read only for those who may not both
+            create and deploy.
     """
 
     person: Person
@@ -138,6 +149,7 @@ class Accounts:
     names: Mapping[tuple[str, str], tuple[str, str]] = field(
         default_factory=dict[tuple[str, str], tuple[str, str]]
     )
+    servers: frozenset[str] = frozenset()
 
     @property
     def personal(self) -> Project:
@@ -170,6 +182,11 @@ class Directory:
     plans: Mapping[str, Plan]
     default_plan: Plan
     required: frozenset[Prerequisite] = frozenset()
+
+    def roles_of(self, organization: str) -> Mapping[str, Role]:
+        """Return by key the roles that somebody in *organization* can have."""
+        known = self.organizations.get(organization)
+        return {**roles.BUILTIN, **(known.roles if known is not None else {})}
 
     def accounts_of(self, name: str, slug: str) -> Accounts:
         """

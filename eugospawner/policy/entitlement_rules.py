@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from eugospawner.policy import names, permissions, storage, units
-from eugospawner.policy.accounts import OrganizationRole, Prerequisite
+from eugospawner.policy.accounts import Prerequisite
 from eugospawner.policy.catalog import WHOLE_PERCENT, Strategy
 from eugospawner.policy.decisions import Refusal, shown
 from eugospawner.policy.limits import limits_of, used_words, words_of
 from eugospawner.policy.quota import MIB, Exceeds, Resource, Span, SubjectKind, fit
 from eugospawner.policy.reasons import Reason
+from eugospawner.policy.roles import Action
 from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
@@ -73,12 +74,20 @@ def prerequisites(case: Case) -> Iterator[Refusal]:
             sentence="You need an active organization membership. "
             "Ask an owner of your organization to add you.",
         )
-    if person.role is OrganizationRole.VIEWER:
+    exists = case.request.workspace in case.accounts.servers
+    if not exists and not permissions.has(person, Action.CREATE):
         yield Refusal(
             reason=Reason.ROLE_WITHOUT_CREATE,
             word="options",
             sentence="Your role must include workspace creation permissions. "
-            "Ask an owner of your organization to make you a member.",
+            "Ask an owner or admin of your organization for a role that includes them.",
+        )
+    elif not permissions.has(person, Action.DEPLOY):
+        yield Refusal(
+            reason=Reason.ROLE_WITHOUT_DEPLOY,
+            word="options",
+            sentence="Your role must include the permission to deploy workspaces. "
+            "Ask an owner or admin of your organization for a role that includes it.",
         )
     for lacking in _lacking(required, paying):
         reason, sentence = _MISSING[lacking]
@@ -133,7 +142,7 @@ def _contact(paying: Organization | None) -> str:
 def permission(case: Case) -> Iterator[Refusal]:
     """Refuse an actor who may not start workspaces for the owner."""
     workspace = permissions.Workspace(owner=case.accounts.person, project=case.project)
-    if not permissions.may(case.actor, permissions.Action.START, workspace, {}):
+    if not permissions.may(case.actor, Action.DEPLOY, workspace, {}):
         actor, owner = shown(case.actor.name), shown(case.request.owner)
         yield Refusal(
             reason=Reason.NOT_PERMITTED,

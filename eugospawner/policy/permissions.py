@@ -1,39 +1,34 @@
 """
 Permissions: the one question whether somebody may do something.
 
-Every page, route, command and rule asks `may`; nothing else compares names or roles. Roles from
-the identity provider join here with the sign-in; until then there are the owner of a workspace,
-members and managers of a project, owners and admins of an organization, and platform admins.
+Every page, route, command and rule asks `may`; nothing else compares names or roles. What a role gives
+stands in `roles`; here is how far it reaches: one's own things, those of the organization, or all. A token
+that was made for less acts for less, and whoever is suspended may look and stop, no more.
 Source: design §5 (admission order); style §3.2; F105 to F107.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from eugospawner.policy import roles
 from eugospawner.policy.accounts import (
     Actor,
     Group,
     Organization,
-    OrganizationRole,
     Person,
     Project,
 )
+from eugospawner.policy.roles import Action, Grant, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-
-class Action(StrEnum):
-    """What somebody may want to do."""
-
-    START = "start"
-    BIND_PLAN = "bind-plan"
-    CHANGE_QUOTA = "change-quota"
-    SEE_USAGE = "see-usage"
-    STEER = "steer"
+#: Before each action in the hub's scopes.
+SCOPE: Final = "custom:eugo:"
+#: What whoever is suspended may still do.
+_WHILE_SUSPENDED: Final = frozenset({Action.VIEW, Action.STOP, Action.SEE_USAGE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,30 +54,126 @@ def may(actor: Actor, action: Action, target: Object, people: Mapping[str, Perso
     Args:
         people: Who is known, by name; somebody who is not is a member of nothing.
     """
+    asking = people.get(actor.name) or Person(name=actor.name)
+    if asking.suspended_because and action not in _WHILE_SUSPENDED:
+        return False
+    if not _in_scope(actor, action, target):
+        return False
     if actor.is_admin:
         return True
-    asking = people.get(actor.name) or Person(name=actor.name)
-    match action:
-        case Action.START:
-            return isinstance(target, Workspace) and actor.name == target.owner.name
-        case Action.SEE_USAGE:
-            return _is_insider(asking, target) or _leads(asking, _organization(target))
-        case Action.BIND_PLAN:
-            project = _project(target)
-            # A personal project has its owner for a manager, who must not grant themselves a plan.
-            # Who has left the group manages its projects no longer, whatever a list still says.
-            manages = (
-                project is not None
-                and actor.name in project.managers
-                and _is_member(asking, project)
-            )
-            return manages or (project is not None and _leads(asking, _organization(target)))
-        case Action.CHANGE_QUOTA:
-            return _project(target) is not None and _leads(asking, _organization(target))
-        case Action.STEER:
-            return False
+    if action is Action.BIND_PLAN and _manages(asking, target):
+        return True
+    return any(_reaches(each.reach, asking, action, target) for each in grants_of(asking, action))
+
+
+def grants_of(person: Person, action: Action) -> Iterator[Grant]:
+    """Yield by what *person* is given *action*."""
+    for role in person.roles:
+        yield from (each for each in role.grants if each.action is action)
+    yield from (each for each in roles.ALWAYS if each.action is action)
+
+
+def has(person: Person, action: Action) -> bool:
+    """Whether *person* is given *action* on what is their own."""
+    return any(True for _ in grants_of(person, action))
+
+
+def who_may(action: Action, target: Object) -> str:
+    """Return who is given *action* on *target*, for whoever is not: the end of "Ask …" (F106)."""
+    organization = _organization(target)
+    found = [
+        role.display_name.lower()
+        for role in roles.BUILTIN.values()
+        if Grant(action, Reach.ORGANIZATION) in role.grants and organization
+    ]
+    if action is Action.BIND_PLAN and (project := _project(target)) and project.group is not None:
+        found.insert(0, "project manager")
+    found += [
+        role.display_name.lower()
+        for role in roles.BUILTIN.values()
+        if Grant(action, Reach.EVERYWHERE) in role.grants
+    ]
+    return _listed([*found, "platform admin"])
+
+
+def _listed(names: list[str]) -> str:
+    with_articles = [f"{'an' if each[0] in 'aeio' else 'a'} {each}" for each in names]
+    *others, last = with_articles
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _in_scope(actor: Actor, action: Action, target: Object) -> bool:
+    """Whether the token that asks, if one does, was made for it."""
+    if actor.scopes is None:
+        return True
+    scope = f"{SCOPE}{action}"
+    return any(f"{scope}{each}" in actor.scopes for each in ("", *_filters(target)))
+
+
+def _filters(target: Object) -> Iterator[str]:
+    match target:
+        case Workspace(owner=Person(name=name)) | Person(name=name):
+            yield f"!user={name}"
+        case Group(key=key):
+            yield f"!group=group:{key}"
         case _:
-            assert_never(action)
+            pass
+    if (organization := _organization(target)) != "":
+        yield f"!group=organization:{organization}"
+    if (project := _project(target)) is not None:
+        yield f"!group=project:{project.key}"
+        if project.group is not None:
+            yield f"!group=group:{project.group.key}"
+        else:
+            yield from (f"!user={name}" for name in project.managers)
+
+
+def _reaches(reach: Reach, asking: Person, action: Action, target: Object) -> bool:
+    match reach:
+        case Reach.EVERYWHERE:
+            return True
+        case Reach.ORGANIZATION:
+            organization = _organization(target)
+            return organization != "" and asking.organization == organization
+        case Reach.OWN:
+            return _is_own(asking, action, target)
+
+
+def _is_own(asking: Person, action: Action, target: Object) -> bool:
+    match target:
+        case Workspace(owner=owner) if asking.name == owner.name:
+            return True
+        case Workspace(project=project):
+            return action is Action.SEE_USAGE and _is_insider(asking, project)
+        case Person(name=name):
+            return asking.name == name
+        case Group(key=key):
+            return key in asking.groups
+        case Project():
+            return _is_insider(asking, target)
+        case _:
+            return False
+
+
+def _is_insider(asking: Person, project: Project) -> bool:
+    if project.group is None:
+        return asking.name in project.managers
+    return _is_member(asking, project)
+
+
+def _manages(asking: Person, target: Object) -> bool:
+    project = _project(target)
+    # A personal project has its owner for a manager, who must not grant themselves a plan.
+    # Who has left the group manages its projects no longer, whatever a list still says.
+    return (
+        project is not None
+        and (asking.name in project.managers or project.key in asking.manages)
+        and _is_member(asking, project)
+    )
+
+
+def _is_member(asking: Person, project: Project) -> bool:
+    return project.group is not None and project.group.key in asking.groups
 
 
 def _project(target: Object) -> Project | None:
@@ -106,32 +197,3 @@ def _organization(target: Object) -> str:
             project = _project(target)
             owning = None if project is None else project.organization
             return "" if owning is None else owning.key
-
-
-def _is_insider(asking: Person, target: Object) -> bool:
-    match target:
-        case Workspace(owner=owner) if asking.name == owner.name:
-            return True
-        case Person(name=name):
-            return asking.name == name
-        case Group(key=key):
-            return key in asking.groups
-        case _:
-            project = _project(target)
-    if project is None:
-        return False
-    if project.group is None:
-        return asking.name in project.managers
-    return _is_member(asking, project)
-
-
-def _is_member(asking: Person, project: Project) -> bool:
-    return project.group is not None and project.group.key in asking.groups
-
-
-def _leads(asking: Person, organization: str) -> bool:
-    return (
-        organization != ""
-        and asking.organization == organization
-        and asking.role in {OrganizationRole.OWNER, OrganizationRole.ADMIN}
-    )

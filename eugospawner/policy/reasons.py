@@ -35,6 +35,7 @@ class Reason(StrEnum):
     ORGANIZATION_SUSPENDED = "organization-suspended"
     MEMBERSHIP_MISSING = "membership-missing"
     ROLE_WITHOUT_CREATE = "role-without-create"
+    ROLE_WITHOUT_DEPLOY = "role-without-deploy"
     SUBSCRIPTION_MISSING = "subscription-missing"
     PAYMENT_METHOD_MISSING = "payment-method-missing"
     NOT_PERMITTED = "not-permitted"
@@ -120,7 +121,12 @@ RULES: Final[Mapping[Reason, Rule]] = {
     Reason.ROLE_WITHOUT_CREATE: Rule(
         status=403,
         who=Who.ORGANIZATION_OWNER,
-        meaning="The owner's role in the organization is one that starts nothing.",
+        meaning="The owner's roles do not let them create workspaces.",
+    ),
+    Reason.ROLE_WITHOUT_DEPLOY: Rule(
+        status=403,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The owner's roles do not let them start or update workspaces.",
     ),
     Reason.SUBSCRIPTION_MISSING: Rule(
         status=403,
@@ -302,6 +308,7 @@ PREREQUISITES: Final = frozenset(
         Reason.ORGANIZATION_SUSPENDED,
         Reason.MEMBERSHIP_MISSING,
         Reason.ROLE_WITHOUT_CREATE,
+        Reason.ROLE_WITHOUT_DEPLOY,
         Reason.SUBSCRIPTION_MISSING,
         Reason.PAYMENT_METHOD_MISSING,
     }

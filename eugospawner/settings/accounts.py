@@ -7,21 +7,22 @@ without a plan. Source: design §4; F11, F35, F38, F65, F103.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from eugospawner.policy import roles
 from eugospawner.policy.accounts import (
     Directory,
     Group,
     Organization,
-    OrganizationRole,
     Person,
     Project,
 )
 from eugospawner.policy.limits import EACH
+from eugospawner.policy.roles import Action
 from eugospawner.settings.catalog import unknown
-from eugospawner.settings.fields import Key, Name, Strict, Words
+from eugospawner.settings.fields import Key, ModelKey, Name, RoleKeys, Strict, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 _PERSONAL = "personal-"
 
 
+class RoleEntry(Strict):
+    """A role of an organization's own."""
+
+    display_name: Words
+    permissions: list[Annotated[Action, Field(strict=False)]]
+
+
 class OrganizationEntry(Strict):
     """A tenant."""
 
@@ -43,6 +51,7 @@ class OrganizationEntry(Strict):
     contact: Words | None = None
     subscription: Words | None = None
     payment_method: Words | None = None
+    roles: dict[ModelKey, RoleEntry] = {}
 
 
 class GroupEntry(Strict):
@@ -74,8 +83,10 @@ class PersonEntry(Strict):
     """Somebody who is member of something."""
 
     organization: Key | None = None
-    role: Annotated[OrganizationRole, Field(strict=False)] = OrganizationRole.MEMBER
+    role: RoleKeys = [roles.MEMBER.key]
     groups: list[Key] = []
+    manages: list[Key] = []
+    provided: list[Literal["organization", "role", "groups", "manages"]] = []
     suspended: Words | None = None
     personal: PersonalEntry = PersonalEntry()
 
@@ -103,8 +114,19 @@ def problems(
             yield (*here, "organization"), unknown(project.organization, file.organizations)
         if project.plan is not None and project.plan not in plans:
             yield (*here, "plan"), unknown(project.plan, plans)
+    for key, organization in file.organizations.items():
+        yield from _bad_roles(key, organization)
     for name, person in file.people.items():
         here = ("people", name)
+        own = file.organizations.get(person.organization or "")
+        known = dict.fromkeys((*roles.BUILTIN, *(own.roles if own is not None else ())))
+        for index, role in enumerate(person.role):
+            if role not in known:
+                at = ("role",) if len(person.role) == 1 else ("role", index)
+                yield (*here, *at), unknown(role, known)
+        for index, project_key in enumerate(person.manages):
+            if project_key not in file.projects:
+                yield (*here, "manages", index), unknown(project_key, file.projects)
         if person.organization is not None and person.organization not in file.organizations:
             yield (*here, "organization"), unknown(person.organization, file.organizations)
         if person.personal.plan is not None and person.personal.plan not in plans:
@@ -113,6 +135,20 @@ def problems(
             if group not in file.groups:
                 yield (*here, "groups", index), unknown(group, file.groups)
     yield from _bad_subjects(file, quotas)
+
+
+def _bad_roles(key: str, organization: OrganizationEntry) -> Iterator[Problem]:
+    for name, role in organization.roles.items():
+        here = ("organizations", key, "roles", name)
+        if name in roles.BUILTIN:
+            yield here, "everybody knows this role: choose another name"
+        for index, permission in enumerate(role.permissions):
+            if permission not in roles.PERMISSIONS:
+                offered = ", ".join(roles.PERMISSIONS)
+                yield (
+                    (*here, "permissions", index),
+                    f"{permission!s} is not for an organization to give: use {offered}",
+                )
 
 
 def _bad_subjects(file: Sections, quotas: Mapping[str, QuotaEntry]) -> Iterator[Problem]:
@@ -144,6 +180,12 @@ def values(
             contact=each.contact or "",
             subscription=each.subscription or "",
             payment_method=each.payment_method or "",
+            roles={
+                name: roles.custom(
+                    name, role.display_name, frozenset(role.permissions), organization=key
+                )
+                for name, role in each.roles.items()
+            },
         )
         for key, each in file.organizations.items()
     }
@@ -154,7 +196,7 @@ def values(
     return Directory(
         organizations=organizations,
         groups=groups,
-        people={name: _person(name, each) for name, each in file.people.items()},
+        people={name: _person(name, each, organizations) for name, each in file.people.items()},
         projects={
             key: Project(
                 key=key,
@@ -173,12 +215,16 @@ def values(
     )
 
 
-def _person(name: str, each: PersonEntry) -> Person:
+def _person(name: str, each: PersonEntry, organizations: Mapping[str, Organization]) -> Person:
+    own = organizations.get(each.organization or "")
+    known = {**roles.BUILTIN, **(own.roles if own is not None else {})}
     return Person(
         name=name,
         organization=each.organization or "",
-        role=each.role,
+        roles=tuple(known[role] for role in dict.fromkeys(each.role)),
         groups=frozenset(each.groups),
+        manages=frozenset(each.manages),
+        provided=frozenset(each.provided),
         suspended_because=each.suspended or "",
         plan=each.personal.plan or "",
         allows_root=each.personal.may_run_as_root,

@@ -217,4 +217,10 @@ Instant = Annotated[datetime, BeforeValidator(_instant)]
 Hours = Annotated[Decimal, BeforeValidator(_decimal)]
 #: Keys of the catalog; `None`: all that there are.
 AllOrKeys = Annotated[list[Key] | None, BeforeValidator(_all_or_some)]
+#: Keys of roles; a single one need not be a list.
+RoleKeys = Annotated[
+    list[ModelKey],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(max_length=50),
+]
 AllOrModels = Annotated[list[ModelKey] | None, BeforeValidator(_all_or_some)]

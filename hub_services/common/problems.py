@@ -109,15 +109,16 @@ class Fault(EugoError):
         )
 
 
-def permit(what: str, *, allowed: bool) -> None:
+def permit(what: str, *, allowed: bool, ask: str = "an admin") -> None:
     """
     Return if it is *allowed*.
 
     Args:
         what: What is not, else: it ends "You may not …".
+        ask: Who may (`permissions.who_may`).
     """
     if not allowed:
-        raise Fault(DoorReason.NOT_PERMITTED, f"You may not {what}. Ask an admin.")
+        raise Fault(DoorReason.NOT_PERMITTED, f"You may not {what}. Ask {ask}.")
 
 
 def existing(found: _Found | None, kind: str, key: str) -> _Found:

@@ -115,7 +115,14 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
             raise Fault(DoorReason.NOT_SIGNED_IN, self._how_to_sign_in())
         self.user_model: Mapping[str, Any] = model
         scopes = set(model.get("scopes") or ())
-        self.actor = Actor(name=model["name"], is_admin=bool(ADMIN_SCOPES & scopes))
+        is_admin = bool(ADMIN_SCOPES & scopes)
+        # Who looks at a page is limited by nothing but their roles, and so is an admin's token. A session
+        # of a page is a token that the hub made for its cookie.
+        sent = self.hub_auth.get_token(self, in_cookie=False)
+        limited = (sent is not None or not model.get("session_id")) and not is_admin
+        self.actor = Actor(
+            name=model["name"], is_admin=is_admin, scopes=frozenset(scopes) if limited else None
+        )
 
     def _may_go_and_sign_in(self) -> bool:
         """

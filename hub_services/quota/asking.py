@@ -20,8 +20,9 @@ from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.permissions import Action, Platform, may
+from eugospawner.policy.permissions import Platform, may, who_may
 from eugospawner.policy.quota import Span, Subject, SubjectKind, period_at
+from eugospawner.policy.roles import Action
 from eugospawner.policy.volumes import Volumes
 from hub_services.common.problems import existing, permit, settings_wrong
 from hub_services.quota import models, trial, views
@@ -93,7 +94,7 @@ class Asking:
         owner = question.user or actor.name
         person = settings.directory.people.get(owner) or Person(name=owner)
         allowed = may(actor, Action.SEE_USAGE, person, settings.directory.people)
-        permit(f"ask for {owner}", allowed=allowed)
+        permit(f"ask for {owner}", allowed=allowed, ask=who_may(Action.SEE_USAGE, Platform()))
         accounts, now = self._office.accounts(settings, owner), self._office.clock.now()
         words: dict[str, Any] = dict(question.options)
         store = await self._office.open_store()
@@ -162,7 +163,11 @@ class Asking:
         """Return what changes would have done to what people asked for (L11)."""
         settings, store = await self._office.settings(), await self._office.open_store()
         allowed = may(actor, Action.STEER, Platform(), settings.directory.people)
-        permit("try changes of the settings", allowed=allowed)
+        permit(
+            "try changes of the settings",
+            allowed=allowed,
+            ask=who_may(Action.STEER, Platform()),
+        )
         changes: dict[tuple[str, str], Any] = {
             (each.section, each.key): each.document for each in wanted.changes
         }

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from eugospawner.policy.accounts import Person
 from eugospawner.policy.errors import UnfitSettings
-from eugospawner.policy.permissions import Action, may
+from eugospawner.policy.permissions import Platform, may, who_may
 from eugospawner.policy.quota import Span, Subject, SubjectKind, period_at
+from eugospawner.policy.roles import Action
 from hub_services.common.problems import DoorReason, Fault, existing, permit
 from hub_services.quota import models, views
 
@@ -98,7 +99,12 @@ class Office:
         allowed = may(actor, Action.SEE_USAGE, target, people)
         if not isinstance(target, Person):  # who may not see it need not know that it exists
             existing(target if allowed else None, subject.kind.value, subject.key)
-        permit(f"see the usage of {title}", allowed=allowed)
+        permit(
+            f"see the usage of {title}",
+            allowed=allowed,
+            # Not who leads their organization: that would tell a stranger that they have one.
+            ask=who_may(Action.SEE_USAGE, Platform()),
+        )
         accounts = self.accounts(settings, subject.key) if isinstance(target, Person) else None
         sees = self._seeing(settings, subject, actor, accounts)
         now = self.clock.now()

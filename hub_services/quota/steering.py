@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from eugospawner.policy import roles
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.permissions import Action, Platform, may
+from eugospawner.policy.permissions import Platform, may, who_may
+from eugospawner.policy.roles import PLATFORM_ROLES, Action
 from eugospawner.settings import CHANGEABLE
 from eugospawner.store.changes import LARGEST_DOCUMENT
 from hub_services.common.problems import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from eugospawner.settings import Settings
     from hub_services.quota.office import Office
 
+_STEERS: Final = who_may(Action.STEER, Platform())
 #: A longer value is shortened in a sentence.
 _LONGEST_SHOWN: Final = 120
 
@@ -61,14 +64,14 @@ class Steering:
             if self._sees(actor, settings, path.section, key)
         ]
         steers = may(actor, Action.STEER, Platform(), settings.directory.people)
-        permit("see the settings", allowed=steers or bool(found))
+        permit("see the settings", allowed=steers or bool(found), ask=_STEERS)
         return models.Entries(revision=self._source.newest, entries=found)
 
     async def entry(self, actor: Actor, path: models.EntryPath) -> models.EntryAt:
         """Return one entry, to who steers or may change it."""
         settings = await self._office.last_good_settings()
         sees = self._sees(actor, settings, path.section, path.key)
-        permit("see the settings", allowed=sees)
+        permit("see the settings", allowed=sees, ask=_STEERS)
         entries = self._source.documents.get(path.section, {})
         existing(entries.get(path.key), "entry", f"{path.section}.{path.key}")
         return models.EntryAt(
@@ -205,14 +208,19 @@ class Steering:
         )
 
     def _require_steering(self, actor: Actor, settings: Settings, what: str) -> None:
-        permit(what, allowed=may(actor, Action.STEER, Platform(), settings.directory.people))
+        allowed = may(actor, Action.STEER, Platform(), settings.directory.people)
+        permit(what, allowed=allowed, ask=_STEERS)
 
     def _require_change(
         self, actor: Actor, settings: Settings, path: models.EntryPath, document: Any
     ) -> None:
         """Raise a `Fault` unless *actor* may change the entry so (F106)."""
         allowed = self._may_change(actor, settings, path.section, path.key, document)
-        permit(f"change {path.section}.{path.key} so", allowed=allowed)
+        permit(
+            f"change {path.section}.{path.key} so",
+            allowed=allowed,
+            ask=self._who_may_change(settings, path.section, path.key, document),
+        )
 
     def _may_change(
         self, actor: Actor, settings: Settings, section: str, key: str, document: Any
@@ -222,6 +230,8 @@ class Steering:
             return True
         before = self._source.documents.get(section, {}).get(key)
         if section == "quotas":
+            if may(actor, Action.CHANGE_QUOTA, Platform(), people):
+                return True
             projects = [
                 self._office.project(settings, str(each.get("project")))
                 for each in (before, document)
@@ -231,6 +241,12 @@ class Steering:
                 each is not None and may(actor, Action.CHANGE_QUOTA, each, people)
                 for each in projects
             )
+        if section == "profiles":
+            return may(actor, Action.MANAGE_PROFILES, Platform(), people)
+        if section == "people":
+            return self._may_change_person(actor, settings, key, before, document)
+        if section == "organizations":
+            return self._may_change_roles(actor, settings, key, before, document)
         if section == "projects" and before is not None and document is not None:
             project = settings.directory.projects.get(key)
             with_no_plan = [{**each, "plan": None} for each in (before, document)]
@@ -240,6 +256,70 @@ class Steering:
                 and may(actor, Action.BIND_PLAN, project, people)
             )
         return False
+
+    def _may_change_person(
+        self, actor: Actor, settings: Settings, name: str, before: Any, document: Any
+    ) -> bool:
+        """Whether *actor* leads the organization that *name* is and stays in, and changes roles alone."""
+        people = settings.directory.people
+        if before is None or document is None:
+            return False
+        others = [{k: v for k, v in each.items() if k != "role"} for each in (before, document)]
+        person = people.get(name)
+        if person is None or not person.organization or others[0] != others[1]:
+            return False
+        if not may(actor, Action.ASSIGN_ROLE, person, people):
+            return False
+        if "role" in person.provided and before != document:
+            return False
+        given = {*_keys(before.get("role")), *_keys(document.get("role"))}
+        if given & PLATFORM_ROLES:
+            return False
+        return roles.OWNER.key not in given or may(actor, Action.ASSIGN_OWNER, person, people)
+
+    def _may_change_roles(
+        self, actor: Actor, settings: Settings, key: str, before: Any, document: Any
+    ) -> bool:
+        """Whether *actor* leads the organization, and changes its own roles alone."""
+        organization = settings.directory.organizations.get(key)
+        if organization is None or before is None or document is None:
+            return False
+        others = [{k: v for k, v in each.items() if k != "roles"} for each in (before, document)]
+        return others[0] == others[1] and may(
+            actor, Action.ASSIGN_ROLE, organization, settings.directory.people
+        )
+
+    def _who_may_change(self, settings: Settings, section: str, key: str, document: Any) -> str:
+        """Return whom to ask about a change that one may not make (F106)."""
+        directory = settings.directory
+        before = self._source.documents.get(section, {}).get(key)
+        match section:
+            case "profiles":
+                return who_may(Action.MANAGE_PROFILES, Platform())
+            case "quotas":
+                named = str((document or before or {}).get("project"))
+                project = self._office.project(settings, named)
+                return who_may(Action.CHANGE_QUOTA, project or Platform())
+            case "projects" if key in directory.projects and _changes_only(
+                "plan", before, document
+            ):
+                return who_may(Action.BIND_PLAN, directory.projects[key])
+            case "people" if (person := directory.people.get(key)) and _changes_only(
+                "role", before, document
+            ):
+                if "role" in person.provided:
+                    return "whoever manages roles at your identity provider, which says this one"
+                given = {*_keys((before or {}).get("role")), *_keys((document or {}).get("role"))}
+                if given & PLATFORM_ROLES:
+                    return _STEERS
+                owner = roles.OWNER.key in given
+                return who_may(Action.ASSIGN_OWNER if owner else Action.ASSIGN_ROLE, person)
+            case "organizations" if key in directory.organizations and _changes_only(
+                "roles", before, document
+            ):
+                return who_may(Action.ASSIGN_ROLE, directory.organizations[key])
+            case _:
+                return _STEERS
 
     async def audit(self, actor: Actor, query: models.AuditQuery) -> models.AuditLines:
         """Return lines of the audit, newest first."""
@@ -281,6 +361,19 @@ class Steering:
             width=100,
         )
         return models.Catalog(revision=self._source.newest, yaml=text)
+
+
+def _keys(role: Any) -> frozenset[str]:
+    """Return the keys of roles as an entry has them: one, a list, or as for everybody."""
+    if role is None:
+        return frozenset({roles.MEMBER.key})
+    return frozenset([role] if isinstance(role, str) else map(str, role))
+
+
+def _changes_only(name: str, before: Any, document: Any) -> bool:
+    if before is None or document is None:
+        return False
+    return {**before, name: None} == {**document, name: None}
 
 
 def _drifts(
@@ -332,6 +425,13 @@ def _effects(path: models.EntryPath, before: Any, after: Any, settings: Settings
             yield f"It concerns the projects {', '.join(bound)}."
         if personal:
             yield f"It concerns the personal projects of {', '.join(personal)}."
+    if path.section == "people" and before is not None and after is not None:
+        for name in before.get("provided", ()):
+            if before.get(name) != after.get(name):
+                yield (
+                    f"Their identity provider says {name}, and will say it again when they sign in or "
+                    "are asked about: change it there."
+                )
     if path.section in _DECIDING:
         yield (
             "It holds from the next start on. Running workspaces keep what they were given; when "

@@ -3,18 +3,19 @@
 from dataclasses import replace
 from typing import Any
 
+from eugospawner.policy import roles
 from eugospawner.policy.accounts import (
     Accounts,
     Actor,
     Directory,
     Group,
     Organization,
-    OrganizationRole,
     Person,
     Project,
 )
 from eugospawner.policy.catalog import AtOnce
 from eugospawner.policy.plans import Plan
+from eugospawner.policy.roles import Action, Role
 
 #: All of tests.factories.catalog.
 PROFILES = frozenset({"notebook", "code", "gpu"})
@@ -30,6 +31,11 @@ def an_actor(**changes: Any) -> Actor:
 def a_person(name: str = "alice", **changes: Any) -> Person:
     """Somebody who is a member of nothing."""
     return replace(Person(name=name), **changes)
+
+
+def a_role(*permissions: Action) -> Role:
+    """A role that Acme made of *permissions*."""
+    return roles.custom("made", "Made", frozenset(permissions), organization="acme")
 
 
 def an_organization(key: str = "acme", **changes: Any) -> Organization:
@@ -80,9 +86,7 @@ def a_directory(**changes: Any) -> Directory:
         "organizations": {"acme": acme},
         "groups": {"lab": lab},
         "people": {
-            "alice": a_person(
-                organization="acme", role=OrganizationRole.OWNER, groups=frozenset({"lab"})
-            ),
+            "alice": a_person(organization="acme", roles=(roles.OWNER,), groups=frozenset({"lab"})),
             "bob": a_person("bob", organization="acme", groups=frozenset({"lab"})),
         },
         "projects": {"vision": a_project("vision", plan=plan, organization=acme, group=lab)},

@@ -19,6 +19,7 @@ from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from eugospawner import scopes
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import upgrade
@@ -47,8 +48,20 @@ TOKENS: dict[str, dict[str, Any]] = {
         "scopes": ["access:services", "admin:users", "read:metrics"],
     },
     **{
-        f"t-{name}": {"kind": "user", "name": name, "admin": False, "scopes": [ACCESS]}
+        f"t-{name}": {
+            "kind": "user", "name": name, "admin": False, "session_id": f"of-{name}",
+            "scopes": [ACCESS, *scopes.UNFILTERED],
+        }
         for name in ("alice", "bob", "carol", "dave", "new")
+    },
+    # Bob's token for looking at what he uses, and Alice's that is good for her own project alone.
+    "t-bob-small": {
+        "kind": "user", "name": "bob", "admin": False, "session_id": None,
+        "scopes": [ACCESS, "custom:eugo:see-usage!user=bob"],
+    },
+    "t-alice-small": {
+        "kind": "user", "name": "alice", "admin": False, "session_id": "of-another-service",
+        "scopes": [ACCESS, "custom:eugo:bind-plan!group=project:course"],
     },
     "t-nowhere": {"kind": "user", "name": "alice", "admin": False, "scopes": ["self"]},
 }  # fmt: skip

@@ -264,6 +264,58 @@ def test_a_preview_says_what_would_be_and_changes_nothing(service):
     assert service.ask("GET", "/settings/plans/research").body == plan
 
 
+def put(service, path, by="t-ada", **changes):
+    """Change some keys of the entry at *path*."""
+    document = {**service.ask("GET", path).body["entry"]["document"], **changes}
+    return service.ask("PUT", path, {"document": document, "reason": "x"}, token=by)
+
+
+def test_an_admin_of_an_organization_makes_nobody_its_owner_and_unmakes_none(service):
+    assert put(service, "/settings/people/bob", role="admin").status == 200
+    for name, role in (("bob", "owner"), ("bob", ["admin", "owner"]), ("alice", "member")):
+        answer = put(service, f"/settings/people/{name}", "t-bob", role=role)
+        assert answer.status == 403
+        assert "Ask an organization owner or a platform admin." in answer.body["detail"]
+    assert put(service, "/settings/people/bob", "t-bob", role="viewer").status == 200
+    # From the next request on, and without a new token.
+    assert put(service, "/settings/people/bob", "t-bob", role="admin").status == 403
+
+
+def test_what_the_identity_provider_says_is_changed_there(service):
+    assert put(service, "/settings/people/bob", provided=["role"]).status == 200
+    answer = put(service, "/settings/people/bob", "t-alice", role="viewer")
+    assert (answer.status, reason_of(answer)) == (403, "not-permitted")
+    assert "your identity provider, which says this one" in answer.body["detail"]
+
+
+def test_a_notebook_admin_sets_quotas_and_profiles_and_no_plans(service):
+    """F107; F106: plans and root containers are for platform admins."""
+    assert put(service, "/settings/people/carol", role=["member", "notebook.admin"]).status == 200
+    quota = {"document": {"user": "bob", "gpu_hours": 9, "per": "day"}, "reason": "x"}
+    assert service.ask("PUT", "/settings/quotas/bobs", quota, token="t-carol").status == 200
+    assert put(service, "/settings/profiles/std-2x8", "t-carol", idle_stop="15min").status == 200
+    assert service.ask("GET", "/usage?user=alice", token="t-carol").status == 200
+    for path, changes in (
+        ("/settings/plans/research", {"at_once": {"gpus": 99}}),
+        ("/settings/projects/vision", {"may_run_as_root": True}),
+        ("/settings/people/carol", {"role": "owner"}),
+    ):
+        answer = put(service, path, "t-carol", **changes)
+        assert (answer.status, reason_of(answer)) == (403, "not-permitted")
+        assert "platform admin" in answer.body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/usage", "/usage?user=bob"])
+def test_a_token_that_may_look_may_look_at_its_owner_s(service, path):
+    assert service.ask("GET", path, token="t-bob-small").status == 200
+
+
+@pytest.mark.parametrize("path", ["/usage?project=vision", "/usage?group=vision-lab"])
+def test_a_token_that_was_made_for_one_person_sees_no_group(service, path):
+    assert service.ask("GET", path, token="t-bob").status == 200
+    assert service.ask("GET", path, token="t-bob-small").status == 404
+
+
 def test_settings_that_would_make_no_sense_are_refused_in_the_words_of_the_file(service):
     answer = service.ask(
         "PUT", "/settings/projects/vision",
@@ -296,6 +348,27 @@ def test_settings_that_would_make_no_sense_are_refused_in_the_words_of_the_file(
         ("t-carol", "PUT", "/settings/projects/vision", {"plan": "teaching"}, 403),
         ("t-alice", "PUT", "/settings/plans/research", {"at_once": {"gpus": 99}}, 403),
         ("t-alice", "PUT", "/settings/people/alice", {"personal": {"plan": "research"}}, 403),
+        # A token acts for what it was made for, and no more.
+        ("t-alice-small", "PUT", "/settings/projects/vision", {"plan": "teaching"}, 403),
+        ("t-alice-small", "PUT", "/settings/people/bob", {"role": "viewer"}, 403),
+        # Leaders give roles to the people of their organization, and change nothing else of them.
+        ("t-alice", "PUT", "/settings/people/bob", {"role": "viewer"}, 200),
+        ("t-alice", "PUT", "/settings/people/bob", {"role": ["viewer", "IDE_MANAGE"]}, 200),
+        ("t-alice", "PUT", "/settings/people/bob", {"role": "owner"}, 200),
+        ("t-alice", "PUT", "/settings/people/bob", {"role": "notebook.admin"}, 403),
+        ("t-alice", "PUT", "/settings/people/bob", {"role": "member", "groups": []}, 403),
+        ("t-alice", "PUT", "/settings/people/bob", {"organization": "umbrella"}, 403),
+        ("t-alice", "PUT", "/settings/people/bob", {"personal": {"plan": "research"}}, 403),
+        ("t-alice", "PUT", "/settings/people/carol", {"role": "viewer"}, 403),
+        ("t-alice", "PUT", "/settings/people/nobody", {"organization": "acme"}, 403),
+        ("t-bob", "PUT", "/settings/people/bob", {"role": "owner"}, 403),
+        ("t-bob", "PUT", "/settings/people/alice", {"role": "viewer"}, 403),
+        # They make roles of the permissions that there are, and change nothing else of who pays.
+        ("t-alice", "PUT", "/settings/organizations/acme", {"roles": {"launcher": {"display_name": "L", "permissions": ["deploy"]}}}, 200),
+        ("t-alice", "PUT", "/settings/organizations/acme", {"payment_method": "none", "roles": {}}, 403),
+        ("t-alice", "PUT", "/settings/organizations/umbrella", {"roles": {}}, 403),
+        ("t-bob", "PUT", "/settings/organizations/acme", {"roles": {}}, 403),
+        ("t-alice", "PUT", "/settings/profiles/std-2x8", {"idle_stop": "15min"}, 403),
         ("t-ada-small", "PUT", "/settings/plans/research", {"at_once": {"gpus": 99}}, 403),
         ("t-ada", "PUT", "/settings/plans/research", {"at_once": {"gpus": 99}}, 200),
         ("t-script", "PUT", "/settings/plans/research", {"at_once": {"gpus": 99}}, 200),

@@ -186,7 +186,10 @@ def test_setting_a_quota_leaves_its_override_alone(told):
 def test_a_refusal_is_the_sentence_of_the_page_and_exits_with_one(eugo):
     code, stdout, stderr = eugo("quota", "show", "--user", "alice", token="t-bob")
     assert (code, stdout) == (1, "")
-    assert stderr == "Error: You may not see the usage of alice. Ask an admin. [not-permitted]\n"
+    assert stderr == (
+        "Error: You may not see the usage of alice. "
+        "Ask a notebook admin or a platform admin. [not-permitted]\n"
+    )
 
 
 def test_nobody_who_answers_exits_with_three(eugo):

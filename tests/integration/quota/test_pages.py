@@ -91,7 +91,7 @@ def test_everybody_sees_their_projects_to_choose_from(browse):
 def test_a_refusal_is_a_page_that_says_what_to_do(browse):
     page = browse("?user=alice", token="t-bob")
     assert page.status == 403
-    assert "You may not see the usage of alice. Ask an admin." in words_of(page)
+    assert "You may not see the usage of alice. Ask a notebook admin" in words_of(page)
     assert browse("?nobody=x").status == 200  # a stranger's word in an address is not ours
     assert browse("nowhere").status == 404
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jupyterhub.proxy import Proxy
 
 import eugospawner
-from eugospawner import handlers
+from eugospawner import handlers, scopes
 from eugospawner.authenticator import EugoAuthenticator
 from hub_services.common.clock import SystemClock
 
@@ -46,6 +46,7 @@ c.JupyterHub.cookie_secret = bytes(32)
 c.JupyterHub.pid_file = ""
 c.JupyterHub.spawner_class = "simple"
 c.JupyterHub.default_url = "/hub/home"
+c.JupyterHub.custom_scopes = dict(scopes.DEFINITIONS)
 c.JupyterHub.services = [{"name": "script", "api_token": os.environ["SSO_TOKEN"]}]
 c.JupyterHub.load_roles = [
     {"name": "script", "services": ["script"], "scopes": ["admin:users", "tokens", "admin:servers"]}

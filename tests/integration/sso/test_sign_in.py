@@ -149,7 +149,7 @@ def test_a_role_that_is_taken_away_is_gone_in_the_open_tab_and_in_tokens(hub, br
     token = hub.api("POST", "/users/jane/tokens", json={"note": "x"}).json()["token"]
     assert users(hub, token).status_code == 200
     server.fake.people["1"]["roles"] = []
-    hub.later(timedelta(minutes=5))
+    hub.later(timedelta(minutes=2))
     refreshed(browser, hub)
     assert hub.api("GET", "/users/jane").json()["admin"] is False
     assert users(hub, token).status_code == 403
@@ -163,18 +163,102 @@ def users(hub, token):
     )
 
 
-def refreshed(browser, hub):
-    """Look at a page once the hub's refresh age of two seconds is over."""
-    import time  # noqa: PLC0415 - the hub's own clock cannot be moved
+def wait_for_refresh_age():
+    """Wait the two seconds: the hub's own clock cannot be moved."""
+    import time  # noqa: PLC0415 - of this helper alone
 
     time.sleep(2.1)
+
+
+def refreshed(browser, hub):
+    """Look at a page once the hub's refresh age is over."""
+    wait_for_refresh_age()
     return browser.get(f"{hub.url}/hub/home", timeout=30, allow_redirects=False)
+
+
+def whoami(hub, token):
+    import requests  # noqa: PLC0415 - of this helper alone
+
+    return requests.get(
+        f"{hub.url}/hub/api/user", headers={"Authorization": f"token {token}"}, timeout=30
+    )
+
+
+def ours(hub, token):
+    """Return the scopes of ours that the hub says *token* has."""
+    return {each for each in whoami(hub, token).json()["scopes"] if each.startswith("custom:")}
+
+
+def token_of(hub, name, **words):
+    made = hub.api("POST", f"/users/{name}/tokens", json={"note": "x", **words})
+    assert made.status_code == 201, made.text
+    return made.json()["token"]
+
+
+def test_the_hub_carries_what_somebody_may_and_for_whom(hub, browser, server):
+    """F105: a member's scopes reach themselves, an organization's admin's the organization."""
+    sign_in(browser, hub)
+    token = token_of(hub, "jane")
+    assert "user" in hub.api("GET", "/users/jane").json()["roles"]
+    of_member = ours(hub, token)
+    assert {
+        "custom:eugo:create!user=jane",
+        "custom:eugo:see-usage!group=group:vision-lab",
+    } <= of_member
+    assert not any("organization:" in each for each in of_member)
+    server.fake.people["1"]["roles"] = ["lead"]
+    hub.later(timedelta(minutes=2))
+    refreshed(browser, hub)
+    assert "custom:eugo:terminate!group=organization:acme" in ours(hub, token)
+    server.fake.people["1"]["roles"] = []
+    hub.later(timedelta(minutes=4))
+    refreshed(browser, hub)
+    left = ours(hub, token)
+    assert "custom:eugo:view!user=jane" in left
+    assert not {each for each in left if "create" in each or "organization:" in each}
+
+
+def test_a_token_is_refreshed_without_its_owner_s_browser(hub, browser, server):
+    """What the provider takes away is gone in tokens, too, if nobody opens a page."""
+    server.fake.people["1"]["roles"] = ["operator"]
+    sign_in(browser, hub)
+    token = token_of(hub, "jane")
+    assert users(hub, token).status_code == 200
+    server.fake.people["1"]["roles"] = []
+    hub.later(timedelta(minutes=2))
+    wait_for_refresh_age()
+    assert users(hub, token).status_code == 403
+    server.fake.end_session("1")
+    hub.later(timedelta(minutes=4))
+    wait_for_refresh_age()
+    assert whoami(hub, token).status_code == 403  # whoever was put out there has no token here
+    assert sign_in(browser, hub).status_code == 200
+    assert whoami(hub, token).status_code == 200
+
+
+def test_a_workspace_goes_on_telling_that_it_is_used(hub, browser, server):
+    """Else it would be stopped as idle because its owner went home."""
+    import requests  # noqa: PLC0415 - of this test alone
+
+    sign_in(browser, hub)
+    token = token_of(hub, "jane", note="Server at /user/jane/")
+    server.fake.end_session("1")
+    hub.later(timedelta(minutes=2))
+    wait_for_refresh_age()
+    said = requests.post(
+        f"{hub.url}/hub/api/users/jane/activity",
+        headers={"Authorization": f"token {token}"},
+        json={"last_activity": "2026-11-26T12:00:00Z"},
+        timeout=30,
+    )
+    assert said.status_code == 200
+    assert whoami(hub, token).status_code == 403
 
 
 def test_whose_session_is_over_there_signs_in_again(hub, browser, server):
     sign_in(browser, hub)
     server.fake.end_session("1")
-    hub.later(timedelta(minutes=5))
+    hub.later(timedelta(minutes=2))
     assert refreshed(browser, hub).status_code == 302
 
 

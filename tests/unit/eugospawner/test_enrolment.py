@@ -8,7 +8,7 @@ import pytest
 from eugospawner import settings
 from eugospawner.enrolment import Enrolment, merged
 from eugospawner.oidc.mapping import Membership
-from eugospawner.policy.accounts import OrganizationRole
+from eugospawner.policy import roles
 from eugospawner.policy.errors import StoreError
 from eugospawner.source import Source
 from eugospawner.store import open_store, upgrade
@@ -16,15 +16,16 @@ from scripts.local import seed
 
 SAMPLE = Path(__file__).parents[3] / "helm-values" / "catalog.yaml"
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-ROLE = OrganizationRole
 
 
 def membership(**changes):
     values = {
         "organization": "acme",
-        "role": ROLE.MEMBER,
+        "roles": ("member",),
         "groups": frozenset({"vision-lab"}),
+        "manages": frozenset(),
         "is_platform_admin": False,
+        "says": frozenset({"organization", "role", "groups", "manages"}),
         "doubts": (),
     }
     return Membership(**values | changes)
@@ -57,9 +58,13 @@ async def person(store, name):
 async def test_who_signs_in_is_what_the_provider_says(enrolment, store):
     known = await enrolment.known()
     assert {"acme", "umbrella"} <= set(known.organizations)
-    assert await enrolment.enrol("jane", membership(role=ROLE.ADMIN), reason="idp", at=NOW)
+    assert await enrolment.enrol("jane", membership(roles=("admin",)), reason="idp", at=NOW)
     found = await person(store, "jane")
-    assert (found.organization, found.role, found.groups) == ("acme", ROLE.ADMIN, {"vision-lab"})
+    assert (found.organization, found.roles, found.groups) == (
+        "acme",
+        (roles.ADMIN,),
+        {"vision-lab"},
+    )
     (line,) = await store.changes.audit(about="people.jane")
     assert (line.actor, line.reason, line.action) == ("jane", "idp", "change")
 
@@ -72,11 +77,11 @@ async def test_signing_in_again_writes_nothing(enrolment, store):
 
 
 async def test_what_is_taken_away_there_is_gone_here(enrolment, store):
-    await enrolment.enrol("jane", membership(role=ROLE.OWNER), reason="idp", at=NOW)
-    nothing = membership(organization="", role=ROLE.VIEWER, groups=frozenset())
+    await enrolment.enrol("jane", membership(roles=("owner",)), reason="idp", at=NOW)
+    nothing = membership(organization="", roles=("viewer",), groups=frozenset())
     assert await enrolment.enrol("jane", nothing, reason="idp", at=NOW)
     found = await person(store, "jane")
-    assert (found.organization, found.role, found.groups) == ("", ROLE.VIEWER, frozenset())
+    assert (found.organization, found.roles, found.groups) == ("", (roles.VIEWER,), frozenset())
 
 
 async def test_what_an_admin_gave_stays(enrolment, store):
@@ -86,7 +91,7 @@ async def test_what_an_admin_gave_stays(enrolment, store):
     await enrolment.enrol("alice", changed, reason="idp", at=NOW)
     after = await person(store, "alice")
     assert (after.plan, after.allows_root) == (before.plan, True)
-    assert (after.organization, after.role) == ("umbrella", ROLE.MEMBER)
+    assert (after.organization, after.roles) == ("umbrella", (roles.MEMBER,))
 
 
 async def test_whoever_had_nothing_and_gets_nothing_has_no_entry(enrolment, store):
@@ -127,4 +132,23 @@ def test_the_entry_says_no_more_than_it_must():
     before = {"suspended": "away", "role": "owner", "groups": ["x"], "organization": "y"}
     assert merged(before, membership()) == {
         "suspended": "away", "organization": "acme", "groups": ["vision-lab"],
+        "provided": ["groups", "manages", "organization", "role"],
     }  # fmt: skip
+
+
+def test_what_the_rules_are_not_about_stays_and_may_be_changed_here():
+    before = {"organization": "acme", "role": "launcher", "groups": ["x"], "manages": ["vision"]}
+    about_groups = membership(says=frozenset({"groups"}))
+    assert merged(before, about_groups) == {
+        "organization": "acme", "role": "launcher", "groups": ["vision-lab"],
+        "manages": ["vision"], "provided": ["groups"],
+    }  # fmt: skip
+
+
+def test_a_role_that_somebody_was_given_here_does_not_go_along_to_another_organization():
+    about_organization = membership(organization="umbrella", says=frozenset({"organization"}))
+    assert merged({"organization": "acme", "role": "owner"}, about_organization) == {
+        "organization": "umbrella", "provided": ["organization"],
+    }  # fmt: skip
+    stays = membership(organization="acme", says=frozenset({"organization"}))
+    assert merged({"organization": "acme", "role": "owner"}, stays)["role"] == "owner"

@@ -21,7 +21,8 @@ from pydantic import BaseModel
 
 from devcluster import mig
 from eugospawner import settings as catalogs
-from eugospawner.policy.accounts import OrganizationRole, Prerequisite
+from eugospawner.policy import roles
+from eugospawner.policy.accounts import Prerequisite
 from eugospawner.policy.catalog import AtOnce, Catalog, FlavorGpu, Kind, Strategy
 from eugospawner.policy.decisions import Admitted
 from eugospawner.policy.errors import ConfigError
@@ -1318,7 +1319,10 @@ ENTITLEMENT_SLIPS: dict[str, tuple[str, str, str, str]] = {
         "role: owner",
         "role: boss",
         "role: boss",
-        "people.alice.role: input should be 'viewer', 'member', 'admin' or 'owner'",
+        (
+            "people.alice.role: there is no 'boss'; known are: "
+            "viewer, IDE_MANAGE, notebook.user, member, admin, owner, notebook.admin"
+        ),
     ),
     "a number for a person": (
         "  alice:",
@@ -1718,7 +1722,7 @@ def test_accounts_are_what_is_written() -> None:
     assert vision.plan == directory.plans["research"]
     assert vision.managers == {"alice"}
     assert vision.may_run_as_root
-    assert (alice.organization, alice.role) == ("acme", OrganizationRole.OWNER)
+    assert (alice.organization, alice.roles) == ("acme", (roles.OWNER,))
     assert alice.groups == {"lab"}
     assert (alice.plan, alice.allows_root) == ("research", True)
 
@@ -1743,7 +1747,7 @@ def test_what_accounts_leave_out_is_less_not_more() -> None:
     assert vision.plan == directory.default_plan
     assert vision.managers == frozenset()
     assert not vision.may_run_as_root
-    assert (bob.organization, bob.role, bob.groups) == ("", OrganizationRole.MEMBER, frozenset())
+    assert (bob.organization, bob.roles, bob.groups) == ("", (roles.MEMBER,), frozenset())
     assert (bob.plan, bob.allows_root, bob.suspended_because) == ("", False, "")
 
 

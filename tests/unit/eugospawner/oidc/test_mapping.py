@@ -14,9 +14,13 @@ from eugospawner.oidc.mapping import (
     Rule,
     membership_of,
 )
-from eugospawner.policy.accounts import OrganizationRole
 
-KNOWN = Known(organizations={"acme", "umbrella"}, groups={"vision-lab", "course-2026"})
+KNOWN = Known(
+    organizations={"acme", "umbrella"},
+    groups={"vision-lab", "course-2026"},
+    projects={"vision"},
+    roles={"acme": {"launcher"}},
+)
 RULES = (
     Rule(claim=("org",), gives=Gift.ORGANIZATION),
     Rule(claim=("groups",), gives=Gift.GROUP, prefix="/eugo/"),
@@ -33,9 +37,11 @@ RULES = (
 )
 NOBODY = Membership(
     organization="",
-    role=OrganizationRole.VIEWER,
+    roles=("viewer",),
     groups=frozenset(),
+    manages=frozenset(),
     is_platform_admin=False,
+    says=frozenset({"organization", "groups", "role"}),
     doubts=(),
 )
 
@@ -52,9 +58,11 @@ def test_claims_make_somebody_of_somebody():
     found = of({"org": "acme", "groups": ["/eugo/vision-lab", "/other/x"], **roles("eugo-user")})
     assert found == Membership(
         organization="acme",
-        role=OrganizationRole.MEMBER,
+        roles=("member",),
         groups=frozenset({"vision-lab"}),
+        manages=frozenset(),
         is_platform_admin=False,
+        says=NOBODY.says,
         doubts=(),
     )
 
@@ -65,11 +73,34 @@ def test_who_has_no_claims_is_nobody():
 
 
 def test_without_a_rule_on_roles_everybody_is_a_member():
-    assert of({}, RULES[:2]).role is OrganizationRole.MEMBER
+    assert of({}, RULES[:2]).roles == ("member",)
 
 
-def test_of_several_roles_the_strongest_counts():
-    assert of(roles("eugo-user", "eugo-owner", "eugo-admin")).role is OrganizationRole.OWNER
+def test_who_has_several_roles_has_them_all():
+    assert of(roles("eugo-user", "eugo-owner")).roles == ("member", "owner")
+
+
+ROLE_RULES = (RULES[0], Rule(claim=("role",), gives=Gift.ROLE))
+
+
+@pytest.mark.parametrize("name", ["notebook.user", "notebook.admin", "IDE_MANAGE"])
+def test_roles_that_everybody_knows_need_no_table(name):
+    assert of({"role": name}, ROLE_RULES).roles == (name,)
+
+
+def test_an_organization_s_own_roles_are_its_members_alone():
+    assert of({"org": "acme", "role": "launcher"}, ROLE_RULES).roles == ("launcher",)
+    for org in ("umbrella", None, "initech", ["acme", "umbrella"]):
+        found = of({"org": org, "role": "launcher"}, ROLE_RULES)
+        assert found.roles == ("viewer",)
+        assert "The claim role names a role that there is not: it gives nothing" in found.doubts
+
+
+def test_a_project_s_manager_comes_from_a_claim():
+    rule = (Rule(claim=("leads",), gives=Gift.PROJECT_MANAGER),)
+    found = of({"leads": ["vision", "mars"]}, rule)
+    assert (found.manages, found.says) == ({"vision"}, {"manages"})
+    assert found.doubts == ("The claim leads names a project that is not here: it gives nothing",)
 
 
 def test_who_may_do_everything_is_named_to_the_letter():
@@ -122,11 +153,7 @@ def test_groups_that_begin_otherwise_are_nobody_s_business():
 )
 def test_what_is_not_as_it_should_be_gives_nothing_and_is_told(claims, told):
     found = of(claims)
-    assert (found.organization, found.groups, found.role) == (
-        "",
-        frozenset(),
-        OrganizationRole.VIEWER,
-    )
+    assert (found.organization, found.groups, found.roles) == ("", frozenset(), ("viewer",))
     (doubt,) = found.doubts
     assert told in doubt
 
@@ -134,7 +161,7 @@ def test_what_is_not_as_it_should_be_gives_nothing_and_is_told(claims, told):
 def test_an_unknown_role_is_the_least():
     direct = (Rule(claim=("role",), gives=Gift.ROLE),)
     found = of({"role": ["root", "Owner", "owner "]}, direct)
-    assert found.role is OrganizationRole.VIEWER
+    assert found.roles == ("viewer",)
     assert found.doubts == ("The claim role names a role that there is not: it gives nothing",)
 
 
@@ -184,6 +211,6 @@ def test_no_json_at_all_gives_more_than_it_says_to_the_letter(claims):
     assert found.groups <= KNOWN.groups
     if found.is_platform_admin:
         assert "eugo-platform" in text
-    if found.role is OrganizationRole.OWNER:
+    if "owner" in found.roles:
         assert "eugo-owner" in text
-    assert found.role in {OrganizationRole.VIEWER, OrganizationRole.OWNER}
+    assert found.roles in {("viewer",), ("owner",)}

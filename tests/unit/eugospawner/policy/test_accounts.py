@@ -2,7 +2,8 @@
 
 import pytest
 
-from eugospawner.policy.accounts import Directory, OrganizationRole
+from eugospawner.policy import roles
+from eugospawner.policy.accounts import Directory
 from tests.factories import a_group, a_person, a_plan, a_project, an_organization
 
 DEFAULTS = a_plan("", display_name="no plan")
@@ -16,7 +17,7 @@ DIRECTORY = Directory(
     people={
         "alice": a_person(
             organization="acme",
-            role=OrganizationRole.OWNER,
+            roles=(roles.OWNER,),
             groups=frozenset({"lab"}),
             plan="research",
             allows_root=True,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from eugospawner.policy.accounts import Actor, OrganizationRole, Prerequisite, Project
+from eugospawner.policy import roles
+from eugospawner.policy.accounts import Actor, Prerequisite, Project
 from eugospawner.policy.admission import nearest
 from eugospawner.policy.capacity import Fit
 from eugospawner.policy.case import demand_of
@@ -32,6 +33,7 @@ from eugospawner.policy.quota import (
     fit,
 )
 from eugospawner.policy.reasons import Reason, Who
+from eugospawner.policy.roles import Action
 from eugospawner.policy.storage import StorageQuota
 from eugospawner.policy.windows import OneOffWindow, WeeklyWindow, WeekTime
 from tests.factories import (
@@ -49,6 +51,7 @@ from tests.factories import (
     a_queue,
     a_quota,
     a_request,
+    a_role,
     a_volume_request,
     an_actor,
     an_image,
@@ -170,6 +173,17 @@ CASES = {
         {},
         required(Prerequisite.MEMBERSHIP),
     ),
+    "somebody who may make workspaces and not start them": Case(
+        {},
+        Reason.ROLE_WITHOUT_DEPLOY,
+        403,
+        Who.ORGANIZATION_OWNER,
+        "options",
+        "Your role must include the permission to deploy workspaces. "
+        "Ask an owner or admin of your organization for a role that includes it.",
+        {},
+        {"accounts": some_accounts(person=a_person(roles=(a_role(Action.CREATE),)))},
+    ),
     "somebody who only looks on": Case(
         {},
         Reason.ROLE_WITHOUT_CREATE,
@@ -177,9 +191,9 @@ CASES = {
         Who.ORGANIZATION_OWNER,
         "options",
         "Your role must include workspace creation permissions. "
-        "Ask an owner of your organization to make you a member.",
+        "Ask an owner or admin of your organization for a role that includes them.",
         {},
-        {"accounts": some_accounts(person=a_person(role=OrganizationRole.VIEWER))},
+        {"accounts": some_accounts(person=a_person(roles=(roles.VIEWER,)))},
     ),
     "an organization without a subscription": Case(
         {},
@@ -1126,7 +1140,7 @@ def test_all_that_is_missing_is_said_at_once() -> None:
     """F11, in the order in which it says them."""
     accounts = replace(
         some_accounts(
-            person=a_person(role=OrganizationRole.VIEWER),
+            person=a_person(roles=(roles.VIEWER,)),
             personal=a_project(organization=an_organization()),
         ),
         required=frozenset(Prerequisite),

@@ -2,8 +2,10 @@
 
 import pytest
 
-from eugospawner.policy.accounts import Actor, OrganizationRole
-from eugospawner.policy.permissions import Action, Object, Platform, Workspace, may
+from eugospawner.policy import permissions, roles
+from eugospawner.policy.accounts import Actor
+from eugospawner.policy.permissions import Object, Platform, Workspace, may, who_may
+from eugospawner.policy.roles import Action
 from tests.factories import a_group, a_person, a_project, an_organization
 
 ACME, LAB = an_organization("acme"), a_group("lab")
@@ -13,14 +15,19 @@ PEOPLE = {
     for person in (
         ALICE,
         a_person("mary", organization="acme", groups=frozenset({"lab"})),
-        a_person("olga", organization="acme", role=OrganizationRole.OWNER),
-        a_person("adam", organization="acme", role=OrganizationRole.ADMIN),
+        # A manager because the identity provider says so.
+        a_person(
+            "mona", organization="acme", groups=frozenset({"lab"}), manages=frozenset({"vision"})
+        ),
+        a_person("olga", organization="acme", roles=(roles.OWNER,)),
+        a_person("adam", organization="acme", roles=(roles.ADMIN,)),
         a_person("bert", organization="acme", groups=frozenset({"others"})),
-        a_person("rosa", organization="umbrella", role=OrganizationRole.OWNER),
-        a_person("rick", organization="umbrella", role=OrganizationRole.ADMIN),
+        a_person("nora", roles=(roles.NOTEBOOK_ADMIN,)),
+        a_person("rosa", organization="umbrella", roles=(roles.OWNER,)),
+        a_person("rick", organization="umbrella", roles=(roles.ADMIN,)),
         # Once a manager of "vision"; its list still has her.
         a_person("rita", organization="umbrella", groups=frozenset({"others"})),
-        a_person("walt", role=OrganizationRole.OWNER),  # of nothing
+        a_person("walt", roles=(roles.OWNER,)),  # of nothing
     )
 }
 VISION = a_project("vision", organization=ACME, group=LAB, managers=frozenset({"mary", "rita"}))
@@ -38,33 +45,35 @@ OBJECTS: dict[str, Object] = {
     "organization": ACME,
     "platform": Platform(),
 }
+#: v: view, c: create, d: deploy, a: access, s: stop, t: terminate, l: download, m: delete many,
+#: u: see usage, b: bind a plan, q: change a quota, r: assign a role, o: make an owner,
+#: p: manage profiles, e: everything else.
+LETTERS = dict(zip("vcdastlmubqrope", Action, strict=True))
+ALL = "vcdastlmubqrope"
+#: Of an organization's admin, on what is the organization's.
+LEAD = "vstubqr"
+#: Of a notebook admin, on everything.
+AUDIT = "vastuqp"
+#: Of members, on what is their own; only workspaces can be had so, the rest means nothing.
+OWN = "vcdastlu"
 
 #: Of whom, in a few words: what they may do to each object, in the order of OBJECTS.
-#: s: start, u: see usage, b: bind a plan, q: change a quota, t: steer.
 TABLE = {
-    # platform admin
-    "ada": (
-        "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt", "subqt"
-    ),
+    "ada": [ALL] * 10,  # platform admin
     # the owner, and a member of the group
-    "alice": ("u", "su", "u", "su", "u", "su", "u", "u", "", ""),
-    "mary": ("ub", "ub", "", "", "", "", "", "u", "", ""),  # member and manager
-    "olga": ("ubq", "ubq", "ubq", "ubq", "", "", "u", "", "u", ""),  # owner of the organization
-    "adam": ("ubq", "ubq", "ubq", "ubq", "", "", "u", "", "u", ""),  # admin of it
-    "bert": ("", "", "", "", "", "", "", "", "", ""),  # of the organization, not in the group
-    "rosa": ("", "", "", "", "", "", "", "", "", ""),  # owner of another organization
-    "rick": ("", "", "", "", "", "", "", "", "", ""),
-    "rita": ("", "", "", "", "", "", "", "", "", ""),
-    "walt": ("", "", "", "", "", "", "", "", "", ""),
-    "nobody": ("", "", "", "", "", "", "", "", "", ""),  # knows the way in, and is in no list
-    "": ("", "", "", "", "", "", "", "", "", ""),
-}  # fmt: skip
-LETTERS = {
-    "s": Action.START,
-    "u": Action.SEE_USAGE,
-    "b": Action.BIND_PLAN,
-    "q": Action.CHANGE_QUOTA,
-    "t": Action.STEER,
+    "alice": [OWN, OWN, OWN, OWN, OWN, OWN, OWN, OWN, "", ""],
+    "mary": [f"{OWN}b", "ub", "", "", "", "", "", OWN, "", ""],  # member and manager
+    "mona": [f"{OWN}b", "ub", "", "", "", "", "", OWN, "", ""],
+    "olga": [f"{LEAD}o"] * 4 + ["", "", f"{LEAD}o", "", f"{LEAD}o", ""],  # owner
+    "adam": [LEAD] * 4 + ["", "", LEAD, "", LEAD, ""],  # admin of the organization
+    "nora": [AUDIT] * 10,
+    "bert": [""] * 10,  # of the organization, not in the group
+    "rosa": [""] * 10,  # owner of another organization
+    "rick": [""] * 10,
+    "rita": [""] * 10,
+    "walt": [""] * 10,
+    "nobody": [""] * 10,  # knows the way in, and is in no list
+    "": [""] * 10,
 }
 OUTSIDE = ["rosa", "rick", "rita", "walt", "nobody", "", "Alice", "alice ", "acme", "lab"]
 
@@ -96,5 +105,95 @@ def test_somebody_may_not_grant_themselves_a_plan() -> None:
     assert may(Actor(name="olga"), Action.BIND_PLAN, PERSONAL, PEOPLE)
 
 
-def test_every_action_is_in_the_table() -> None:
-    assert set(LETTERS.values()) == set(Action)
+OWN_WORKSPACE = OBJECTS["workspace there"]
+
+
+@pytest.mark.parametrize("without", roles.PERMISSIONS)
+def test_a_permission_that_is_taken_away_takes_its_action_and_no_other(without: Action) -> None:
+    """F105: an organization's own role of all permissions but one."""
+    role = roles.custom(
+        "most", "Most", frozenset(roles.PERMISSIONS) - {without}, organization="acme"
+    )
+    people = {"alice": a_person(organization="acme", roles=(role,))}
+    may_not = {
+        each
+        for each in roles.PERMISSIONS
+        if not may(Actor(name="alice"), each, OWN_WORKSPACE, people)
+    }
+    assert may_not == {without}
+    assert may(
+        Actor(name="alice"), Action.STOP, OWN_WORKSPACE, people
+    )  # what one holds, one gives back
+
+
+def test_whoever_has_several_roles_may_what_any_of_them_gives() -> None:
+    both = a_person(organization="acme", roles=(roles.VIEWER, roles.IDE_MANAGE))
+    allowed = {
+        each for each in Action if may(Actor(name="alice"), each, OWN_WORKSPACE, {"alice": both})
+    }
+    assert allowed == {Action.VIEW, Action.BULK_DELETE, Action.STOP, Action.SEE_USAGE}
+
+
+@pytest.mark.parametrize("name", ["alice", "olga", "nora", "ada"])
+def test_whoever_is_suspended_may_look_and_stop_and_no_more(name: str) -> None:
+    people = {
+        **PEOPLE,
+        name: a_person(
+            name, organization="acme", roles=PEOPLE.get(name, ALICE).roles, suspended_because="left"
+        ),
+    }
+    actor = Actor(name=name, is_admin=name == "ada")
+    allowed = {
+        each for each in Action for target in OBJECTS.values() if may(actor, each, target, people)
+    }
+    assert allowed <= {Action.VIEW, Action.STOP, Action.SEE_USAGE}
+    assert may(actor, Action.STOP, Workspace(owner=people[name], project=PERSONAL), people)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "allowed"),
+    [
+        ({"custom:eugo:terminate"}, True),
+        ({"custom:eugo:terminate!user=alice"}, True),
+        ({"custom:eugo:terminate!group=organization:acme"}, True),
+        ({"custom:eugo:terminate!group=project:personal-alice"}, True),
+        (set(), False),
+        ({"custom:eugo:view", "servers", "self"}, False),
+        ({"custom:eugo:terminate!user=alic"}, False),
+        ({"custom:eugo:terminate!user="}, False),
+        ({"custom:eugo:terminate!group=organization:umbrella"}, False),
+        ({"custom:eugo:terminate!group=acme"}, False),
+        ({"eugo:terminate", "terminate"}, False),
+    ],
+)
+def test_a_token_that_was_made_for_less_acts_for_less(scopes: set[str], allowed: bool) -> None:
+    for name, is_admin in (("alice", False), ("ada", True)):
+        actor = Actor(name=name, is_admin=is_admin, scopes=frozenset(scopes))
+        assert may(actor, Action.TERMINATE, OWN_WORKSPACE, PEOPLE) is allowed
+
+
+def test_a_token_gives_nobody_what_they_have_not() -> None:
+    scopes = frozenset(f"{permissions.SCOPE}{each}" for each in Action)
+    for target in OBJECTS.values():
+        for action in Action:
+            actor = Actor(name="rosa", scopes=scopes)
+            assert not may(actor, action, target, PEOPLE)
+
+
+def test_whoever_is_refused_reads_who_may() -> None:
+    """F106: the missing role is named."""
+    assert who_may(Action.STEER, Platform()) == "a platform admin"
+    assert who_may(Action.MANAGE_PROFILES, Platform()) == "a notebook admin or a platform admin"
+    assert who_may(Action.BIND_PLAN, VISION) == (
+        "a project manager, an organization admin, an organization owner or a platform admin"
+    )
+    assert who_may(Action.ASSIGN_OWNER, ACME) == "an organization owner or a platform admin"
+
+
+def test_every_action_is_in_the_table_and_has_a_meaning() -> None:
+    assert set(LETTERS.values()) == set(Action) == set(roles.MEANINGS)
+
+
+def test_no_role_that_an_organization_makes_reaches_beyond_its_owner() -> None:
+    made = roles.custom("all", "All", frozenset(roles.PERMISSIONS), organization="acme")
+    assert {each.reach for each in made.grants} == {roles.Reach.OWN}
