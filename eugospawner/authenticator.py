@@ -35,7 +35,7 @@ from eugospawner.oidc.relying import (
     Response,
 )
 from eugospawner.once import Once
-from eugospawner.policy.errors import ConfigError, EugoError, SignInError
+from eugospawner.policy.errors import ConfigError, EugoError, SignInError, StoreError
 from eugospawner.scopes import hub_roles
 from eugospawner.source import Source
 from eugospawner.store import open_store
@@ -181,7 +181,20 @@ class EugoAuthenticator(GenericOAuthenticator):
             nonce=state["nonce"],
             verifier=state["code_verifier"],
         )
-        return await self._model(grant)
+        model = await self._model(grant)
+        doubts = model.pop("doubts")
+        await self.note("sign-in", model["name"], {"doubts": list(doubts)} if doubts else {})
+        return model
+
+    async def note(self, action: str, username: str, detail: Mapping[str, Any]) -> None:
+        """Write into the audit what somebody did here; if that fails, the log has it."""
+        try:
+            store = await self._store.get()
+            await store.changes.record(
+                action, f"people.{username}", actor=username, at=self.now(), detail=detail
+            )
+        except StoreError as error:
+            self.log.warning("%s: %s was not recorded: %s", username, action, error)
 
     async def refresh_user(
         self, user: Any, handler: Any = None, **_keywords: object
@@ -216,6 +229,7 @@ class EugoAuthenticator(GenericOAuthenticator):
                 # What the provider gave is good once and must be kept, whatever else fails.
                 self.log.warning("%s keeps what they had: %s", user.name, error)
                 model = {"name": user.name, "admin": None, "auth_state": self._state(grant)}
+            model.pop("doubts", None)
             await user.save_auth_state(model["auth_state"])
             return model
 
@@ -232,17 +246,19 @@ class EugoAuthenticator(GenericOAuthenticator):
         )
         if username is None:
             message = (
-                "Your provider calls you by a name that is somebody else's account here. An admin can "
-                "give you another name there, or remove the old account"
+                "Your provider calls you by a name that is somebody else's account here, with their files. "
+                "Ask whoever manages accounts there for another name"
             )
             raise AccountTaken(message)
         if grant.session is not None:
             await store.identities.signed_in(self.issuer, grant.session, username=username, at=at)
         is_admin = username in self.admin_users
+        doubts: tuple[str, ...] = ()
         if self._rules:
             known = await self._enrolment.known()
             membership = membership_of(grant.claims, self._rules, known)
-            for doubt in membership.doubts:
+            doubts = membership.doubts
+            for doubt in doubts:
                 self.log.warning("Signing in %s: %s", username, doubt)
             is_admin = is_admin or membership.is_platform_admin
             reason = f"as {self.issuer} says"
@@ -250,7 +266,12 @@ class EugoAuthenticator(GenericOAuthenticator):
                 reason = f"{reason}; {'; '.join(membership.doubts)}"[:500]
             await self._enrolment.enrol(username, membership, reason=reason, at=at)
         # Not None: the hub would leave an admin an admin.
-        model = {"name": username, "admin": is_admin, "auth_state": self._state(grant)}
+        model = {
+            "name": username,
+            "admin": is_admin,
+            "auth_state": self._state(grant),
+            "doubts": doubts,
+        }
         if self.manage_roles:
             person = await self._enrolment.person(username)
             model["roles"] = hub_roles(person, is_admin=is_admin)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,21 +23,23 @@ from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import limits
 from eugospawner.policy.decisions import Gpus
-from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.permissions import has
+from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.permissions import Workspace, has
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.policy.roles import Action
 from eugospawner.policy.volumes import Volumes
+from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from kubespawner import KubeSpawner
 
+    from eugospawner.policy.accounts import Person
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
     from eugospawner.store import NewSession, Store
@@ -47,6 +50,10 @@ Json = Any
 #: Starts that are on their way to their Pod at the same time. In a crowd, the first then have it
 #: while the last are still being prepared; all at once, each would wait for all.
 _AT_ONCE: Final = 16
+
+#: In the audit: somebody asks for access.
+REQUEST: Final = "request-access"
+_ONE_WISH_EACH: Final = timedelta(days=1)
 
 #: What a decision takes for granted that leaves the rest to the store.
 _NOTHING_READ: Final = Brief(changes=(), usage=NOTHING_USED, volumes={})
@@ -103,6 +110,7 @@ class Desk:
         settle_route(spawner.api.api_client)
         send_as_it_stands(spawner.api.api_client)
         self._log = spawner.log
+        self._now = spawner.now
         store_url: str = spawner.store_url
         self._store: Once[Store] = Once(lambda: open_store(store_url))
 
@@ -184,6 +192,53 @@ class Desk:
             cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
             now=now,
         )
+
+    async def workspace(self, owner: str, server: str) -> tuple[Workspace, Mapping[str, Person]]:
+        """
+        Return the workspace *server* of *owner* as the object of an action, and who is known.
+
+        What cannot be read is as it was last known, and a workspace without a record is personal.
+        """
+        known = None
+        try:
+            store = await self.store()
+            self._source.take(await store.changes.since(self._source.newest))
+            known = next(
+                (each for each in await store.workspaces.of_owner(owner) if each.server == server),
+                None,
+            )
+        except StoreError as error:
+            self._log.warning("Permissions are as last known: %s", error)
+        directory = self._source.settings.directory
+        accounts = directory.accounts_of(owner, slug_of(owner))
+        project = accounts.find(known.project) if known is not None else None
+        found = Workspace(owner=accounts.person, project=project or accounts.personal)
+        return found, directory.people
+
+    async def record(self, action: str, what: str, *, actor: str, reason: str = "") -> None:
+        """Write a line of the audit; if that fails, the log has it."""
+        try:
+            store = await self.store()
+            await store.changes.record(action, what, actor=actor, reason=reason, at=self._now())
+        except StoreError as error:
+            self._log.warning("%s: %s %s was not recorded: %s", actor, action, what, error)
+
+    async def wish(self, what: str, *, actor: str) -> None:
+        """Record that *actor* asks for access to *what*, unless they did within a day."""
+        try:
+            store = await self.store()
+            lines = await store.changes.audit(about=what)
+            if any(
+                each.action == REQUEST
+                and each.actor == actor
+                and self._now() - each.at < _ONE_WISH_EACH
+                for each in lines
+            ):
+                return
+            await store.changes.record(REQUEST, what, actor=actor, at=self._now())
+        except StoreError as error:
+            self._log.warning("%s: the request for %s was not recorded: %s", actor, what, error)
+            raise
 
     def demand_of(
         self, session: NewSession, slug: Callable[[str], str], *, percent: int, now: datetime

@@ -9,10 +9,11 @@ Back-Channel Logout 1.0.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
@@ -133,6 +134,7 @@ class _Door:
             "sign_in_help.html",
             found=found,
             again=url_path_join(self.hub.base_url, "oauth_login"),
+            out=url_path_join(self.hub.base_url, "logout?everywhere=1"),
             now=now.isoformat(),
             asset_url=lambda name: assets.url(self.hub.base_url, name),
         )
@@ -219,20 +221,26 @@ class Callback(_Door, OAuthCallbackHandler):
 
 
 class SignOut(OAuthLogoutHandler):
-    """Out of the hub, and of the provider if it offers that."""
+    """
+    Out of the hub, and of the provider if it offers that.
+
+    With ``?everywhere=1`` also of the provider alone, for whoever got stuck before they were signed in here.
+    """
 
     async def get(self) -> None:
         """Sign somebody out."""
         user, hint = self.current_user, None
+        everywhere = user is not None or bool(self.get_argument("everywhere", ""))
         if user is not None:
             state = await user.get_auth_state() or {}
             hint = state.get("id_token")
+            await self.authenticator.note("sign-out", user.name, {"by": "themselves"})
         await self.default_handle_logout()
         await self.handle_logout()
         self._jupyterhub_user = None
         home = f"{self.request.protocol}://{self.request.host}{self.hub.base_url}"
         url = None
-        if user is not None:
+        if everywhere:
             url = await self.authenticator.party.logout_url(
                 hint, return_to=home, state=secrets.token_urlsafe(_BITS)
             )
@@ -244,6 +252,9 @@ class SignOut(OAuthLogoutHandler):
 
 class BackChannelLogout(BaseHandler):
     """The provider says that somebody signed out there."""
+
+    #: Held until they are done: the loop itself forgets tasks.
+    _stopping: ClassVar[set[asyncio.Task[None]]] = set()
 
     def check_xsrf_cookie(self) -> None:
         """Accept a request without: it is the provider's, proves itself, and has no cookies."""
@@ -295,6 +306,12 @@ class BackChannelLogout(BaseHandler):
             return set()
         return {name for name in (by_subject, by_session) if name}
 
+    async def _stop(self, user: Any, server: str) -> None:
+        try:
+            await self.stop_single_user(user, server)
+        except Exception:
+            self.log.exception("%s/%s was not stopped at sign-out", user.name, server)
+
     async def _end_sessions(self, name: str) -> None:
         user = self.find_user(name)
         if user is None:
@@ -307,4 +324,11 @@ class BackChannelLogout(BaseHandler):
                 self.db.delete(token)
         self.db.commit()
         await user.save_auth_state(None)
+        if self.settings.get("shutdown_on_logout", False):
+            # The hub's own setting; stopping takes longer than a provider waits.
+            for spawner in list(user.spawners.values()):
+                if spawner.active and not spawner.pending:
+                    self._stopping.add(task := asyncio.create_task(self._stop(user, spawner.name)))
+                    task.add_done_callback(self._stopping.discard)
         self.log.info("%s signed out at the provider: their sessions here are over", name)
+        await self.authenticator.note("sign-out", name, {"by": "their identity provider"})

@@ -29,18 +29,23 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
-from jupyterhub import apihandlers, handlers
-from jupyterhub.apihandlers.users import ActivityAPIHandler, UserServerAPIHandler
-from jupyterhub.handlers.base import BaseHandler
+from jupyterhub import apihandlers, handlers, orm, scopes
+from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
+from jupyterhub.apihandlers.users import ActivityAPIHandler, SelfAPIHandler, UserServerAPIHandler
+from jupyterhub.handlers.base import BaseHandler, UserUrlHandler
 from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.spawner import SpawnException
+from jupyterhub.user import User
 from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcnow
 from tornado import web
 from tornado.httputil import url_concat
 
-from eugospawner import assets, diagnosis, form, options, preflight
+from eugospawner import access, assets, diagnosis, form, options, preflight
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
+from eugospawner.policy.permissions import Platform, who_may
+from eugospawner.policy.reasons import Reason
+from eugospawner.policy.roles import Action
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator, Mapping, Sequence
@@ -54,6 +59,9 @@ _PREFIX: Final = "opt-"
 #: A cancelled start takes a moment to let go of its server.
 _CANCEL_SECONDS: Final = 10
 _SERVER_ERROR: Final = 500
+_LONGEST_NAME: Final = 255
+#: The same whoever's it is: a stranger learns nothing of their organization.
+_LOOKS_INTO_OTHERS: Final = who_may(Action.ACCESS, Platform())
 #: How the hub notes that a token is a server's own (`Spawner.api_token`, 6.1).
 _SERVER_NOTE: Final = "Server at "
 
@@ -362,6 +370,7 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
 
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
         """Render upstream's page, with what ours needs beside upstream's words."""
+        words["asset_url"] = _asset_url(self)
         if name == "spawn_pending.html":
             words |= self._words(words["user"], words["spawner"])
         return super().render_template(name, sync, **words)
@@ -374,7 +383,6 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
             "steps": diagnosis.STEPS,  # until the first event says how far they are
             "cancel_url": self.request.path,
             "form_url": self._form_url(user, spawner.name),
-            "asset_url": _asset_url(self),
         }
 
     @web.authenticated
@@ -414,6 +422,187 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
             raise web.HTTPError(404)
         with _drafts(self).hold(user, server_name):
             await super().post(user_name=user_name, server_name=server_name)
+
+    async def delete(self, user_name: str, server_name: str = "") -> None:
+        """Stop a server, or remove it with its record, if who asks may (F105)."""
+        action = Action.TERMINATE if self._removes() else Action.STOP
+        if self.current_user is None or self.find_user(user_name) is None:
+            await super().delete(user_name=user_name, server_name=server_name)
+            return
+        found = await access.answer(self, action, user_name, server_name)
+        if not found.is_allowed:
+            # Whoever may not know of it is told what a stranger is told.
+            if not self.has_scope(f"read:servers!user={user_name}"):
+                raise web.HTTPError(404)
+            raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
+        # The hub's scopes know no organizations: who leads one has none of its own on the members'.
+        self.expanded_scopes |= {f"delete:servers!user={user_name}"}
+        self.parsed_scopes = scopes.parse_scopes(self.expanded_scopes)
+        await super().delete(user_name=user_name, server_name=server_name)
+
+    def _removes(self) -> bool:
+        body = self.get_json_body()
+        return isinstance(body, dict) and bool(body.get("remove", False))
+
+
+async def _refuse_access(handler: Any, found: access.Answer, owner: str, server: str) -> None:
+    """Answer with the page that says why somebody cannot open a workspace, and offers what helps."""
+    handler.set_status(403)
+    handler.set_header("Cache-Control", "no-store")
+    page = await handler.render_template(
+        "access_denied.html",
+        title=found.title or "You have no access to this workspace",
+        sentence=found.sentence,
+        is_suspended=found.reason is Reason.ACCOUNT_SUSPENDED,
+        owner=owner,
+        server=server,
+        request_url=url_path_join(handler.hub.base_url, access.REQUEST_PATH),
+        home_url=url_path_join(handler.hub.base_url, "home"),
+        sign_out_url=url_path_join(handler.hub.base_url, "logout"),
+        asset_url=_asset_url(handler),
+    )
+    handler.finish(page)
+
+
+class WorkspaceUrlHandler(StrictPage, UserUrlHandler):
+    """The address of a workspace that does not run, or of somebody else's."""
+
+    @web.authenticated
+    async def get(self, user_name: str, user_path: str | None) -> None:
+        """Say that it does not run, or that it is not for who asks; whether it exists is no answer."""
+        server = (user_path or "/").split("/")[1]
+        scope = f"access:servers!server={user_name}"
+        is_let_through = any(self.has_scope(f"{scope}/{each}") for each in ("", server))
+        if is_let_through or "application/json" in self.request.headers.get("Accept", ""):
+            await super().get(user_name, user_path)
+            return
+        desk = access.desk_behind(self)
+        found = access.Answer(is_allowed=False)
+        if desk is not None:
+            actor = access.actor_of(self, Action.ACCESS, user_name)
+            found = await access.decided(desk, actor, Action.ACCESS, user_name, server)
+        await _refuse_access(self, found, user_name, server)
+
+    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
+        """Render upstream's page, with what ours needs beside upstream's words."""
+        return super().render_template(name, sync, **{"asset_url": _asset_url(self), **words})
+
+
+class WorkspaceAuthorizeHandler(StrictPage, OAuthAuthorizeHandler):
+    """The way into a workspace: open to its owner, and to whom a role lets look into it (F110)."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Let somebody in, ask them whether they want to, or say why not."""
+        if await self._is_let_in():
+            await super().get()
+
+    @web.authenticated
+    async def post(self) -> None:
+        """Let somebody in who was asked."""
+        if await self._is_let_in():
+            await maybe_future(super().post())
+
+    async def _is_let_in(self) -> bool:
+        """Answer with help and return `False` if it is a workspace that they may not open."""
+        named = self.get_argument("client_id", "")
+        client = self.db.query(orm.OAuthClient).filter_by(identifier=named).first()
+        if client is None or client.spawner is None:
+            return True
+        owner, server = client.spawner.user.name, client.spawner.name
+        found = await access.answer(self, Action.ACCESS, owner, server)
+        if found.is_allowed and self.has_scope(f"access:servers!server={owner}/{server}"):
+            await access.record(self, "open", owner, server)
+            return True
+        self.log.warning("%s may not open %s/%s", self.current_user.name, owner, server)
+        await _refuse_access(self, found, owner, server)
+        return False
+
+
+class RequestAccessHandler(StrictPage, BaseHandler):
+    """Puts a wish for access on record, where whoever can fulfil it sees it (F110)."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Say what asking means, with the button for it."""
+        name = self.current_user.name
+        self.finish(
+            await self.render_template(
+                "access_request.html",
+                owner=name,
+                who=await self._who(name),
+                url=self.request.path,
+                asset_url=_asset_url(self),
+            )
+        )
+
+    @web.authenticated
+    async def post(self) -> None:
+        """Record the wish, once a day."""
+        owner, server = self.get_body_argument("owner", ""), self.get_body_argument("server", "")
+        desk = access.desk_behind(self)
+        if not 0 < len(owner) <= _LONGEST_NAME or len(server) > _LONGEST_NAME or desk is None:
+            raise web.HTTPError(400, "owner: expected a name. Go back and try again.")
+        name = self.current_user.name
+        what = f"people.{name}" if (owner, server) == (name, "") else f"workspace.{owner}/{server}"
+        await desk.wish(what, actor=name)
+        self.finish(
+            await self.render_template(
+                "access_requested.html",
+                who=await self._who(name) if owner == name else _LOOKS_INTO_OTHERS,
+                home=url_path_join(self.hub.base_url, "home"),
+                asset_url=_asset_url(self),
+            )
+        )
+
+    async def _who(self, owner: str) -> str:
+        """Return who decides about what *owner* asks for: whoever leads their organization."""
+        desk = access.desk_behind(self)
+        if desk is None:
+            return "an admin"
+        target, _ = await desk.workspace(owner, "")
+        return who_may(Action.ASSIGN_ROLE, target)
+
+
+class WhoAmIHandler(SelfAPIHandler):
+    """
+    Tells a workspace who somebody is.
+
+    Workspaces let in whoever has a scope for them; those that no role gives any more are left out, so a role
+    that is taken away shuts an open tab when the workspace asks next (`HubAuth.cache_max_age`, five
+    minutes). Nobody's token opens somebody else's: an admin's look begins in a browser, and is on record.
+    """
+
+    async def get(self) -> None:
+        """Answer with the model of who asks."""
+        user = self.current_user
+        if isinstance(user, User):
+            kept = [each for each in self.expanded_scopes if await self._holds(each)]
+            self.expanded_scopes: frozenset[str] = frozenset(kept)
+            self.parsed_scopes = scopes.parse_scopes(self.expanded_scopes)
+        await super().get()
+
+    def _came_through_the_door(self, owner: str, server: str) -> bool:
+        """Whether the token is a session that `WorkspaceAuthorizeHandler` let into this workspace."""
+        token = self.get_token()
+        client = None if token is None else token.oauth_client
+        spawner = None if client is None else client.spawner
+        return spawner is not None and (spawner.user.name, spawner.name) == (owner, server)
+
+    async def _holds(self, scope: str) -> bool:
+        name, _, narrowed = scope.partition("!")
+        if name != "access:servers":
+            return True
+        kind, _, value = narrowed.partition("=")
+        if not kind:
+            return False  # a look into somebody else's goes through the door, which records it
+        if kind not in {"user", "server"}:
+            return True
+        owner, _, server = value.partition("/") if kind == "server" else (value, "", "")
+        if owner != self.current_user.name and not self._came_through_the_door(owner, server):
+            return False
+        found = await access.answer(self, Action.ACCESS, owner, server)
+        return found.is_allowed
 
 
 class WorkspaceActivityHandler(ActivityAPIHandler):
@@ -485,6 +674,7 @@ _OWN: Final = (
     (rf"/{assets.PATH}(.*)", AssetHandler, {"path": str(assets.STATIC)}),
     (rf"/{preflight.PATH}/([^/]+)/?", PreflightHandler),
     (rf"/{preflight.PATH}/([^/]+)/([^/]+)", PreflightHandler),
+    (rf"/{access.REQUEST_PATH}", RequestAccessHandler),
 )
 
 
@@ -499,7 +689,10 @@ def install() -> None:
     _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
     _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)
     _replace(apihandlers.default_handlers, UserServerAPIHandler, WorkspaceServerAPIHandler)
+    _replace(handlers.default_handlers, UserUrlHandler, WorkspaceUrlHandler)
     _replace(apihandlers.default_handlers, ActivityAPIHandler, WorkspaceActivityHandler)
+    _replace(apihandlers.default_handlers, OAuthAuthorizeHandler, WorkspaceAuthorizeHandler)
+    _replace(apihandlers.default_handlers, SelfAPIHandler, WhoAmIHandler)
     handlers.default_handlers.extend(
         entry for entry in _OWN if entry not in handlers.default_handlers
     )

@@ -23,7 +23,7 @@ from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from eugospawner.store.database import Database
@@ -110,6 +110,30 @@ class Changes:
             _PUT_ONE, {**row, "document": text, "expected": expected, "in_file": in_file}
         )
 
+    async def record(
+        self,
+        action: str,
+        what: str,
+        *,
+        actor: str,
+        at: datetime,
+        reason: str = "",
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """
+        Write a line of the audit about what changes no entry: who signed in, who looked where.
+
+        Args:
+            what: Kind and key of the object: ``people.alice``, ``workspace.alice/thesis``.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable(
+            {"actor": actor, "action": action, "object": what, "reason": reason, "at": at}
+        )
+        await self._writer.write(_RECORD_ONE, {**row, "detail": json.dumps(detail or {})})
+
     async def audit(
         self, *, limit: int = 100, before: int | None = None, about: str | None = None
     ) -> tuple[Audit, ...]:
@@ -142,6 +166,11 @@ def read_changes(connection: Connection, revision: int) -> tuple[Change, ...]:
 def last_revision(connection: Connection) -> int:
     """Return the revision of the last change; 0 if nothing was ever changed."""
     return int(_LAST.execute(connection).scalar() or 0)
+
+
+def _record(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
+    connection.execute(_RECORD, list(rows))
+    return [None] * len(rows)
 
 
 def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int | None]:
@@ -208,6 +237,9 @@ _NEWEST: Final = (
     .limit(bindparam("limit"))
 )
 _NEWEST_ABOUT: Final = _NEWEST.where(_AUDIT.c.object == bindparam("about"))
+_RECORD_ONE: Final[Write[dict[str, Any], None]] = Write(
+    apply=_record, key=lambda row: row["object"], what="record what somebody did"
+)
 _PUT_ONE: Final[Write[dict[str, Any], int | None]] = Write(
     apply=_put, key=lambda row: (row["section"], row["key"]), what="change an entry"
 )

@@ -3,8 +3,10 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from jupyterhub.proxy import Proxy
+from jupyterhub.spawner import Spawner
 
 import eugospawner
 from eugospawner import handlers, scopes
@@ -31,6 +33,22 @@ class NoProxy(Proxy):
         return {}
 
 
+class Pretended(Spawner):
+    """A workspace that is another's web server."""
+
+    is_up = False
+
+    async def start(self):
+        self.is_up = True
+        return urlsplit(os.environ["SSO_ISSUER"]).hostname, urlsplit(os.environ["SSO_ISSUER"]).port
+
+    async def stop(self, now=False):  # noqa: ARG002 - the hub's word
+        self.is_up = False
+
+    async def poll(self):
+        return None if self.is_up else 0
+
+
 def now():
     """Return what time it is, as the test has it: it may move the clock."""
     return SystemClock().now() + timedelta(seconds=float((folder / "later").read_text()))
@@ -44,7 +62,8 @@ c.JupyterHub.hub_bind_url = os.environ["SSO_URL"]
 c.JupyterHub.db_url = f"sqlite:///{folder / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret = bytes(32)
 c.JupyterHub.pid_file = ""
-c.JupyterHub.spawner_class = "simple"
+c.JupyterHub.spawner_class = Pretended
+c.JupyterHub.shutdown_on_logout = True
 c.JupyterHub.default_url = "/hub/home"
 c.JupyterHub.custom_scopes = dict(scopes.DEFINITIONS)
 c.JupyterHub.services = [{"name": "script", "api_token": os.environ["SSO_TOKEN"]}]

@@ -299,6 +299,63 @@ def test_out_there_is_out_here(hub, browser, server):
     assert is_signed_in(browser, hub)
 
 
+def test_out_there_stops_workspaces_if_that_is_wanted(hub, browser, server):
+    sign_in(browser, hub)
+    assert hub.api("POST", "/users/jane/server").status_code in {201, 202}
+    until(lambda: hub.api("GET", "/users/jane").json()["servers"][""]["ready"])
+    assert logout(hub, server, jti="and-stop").status_code == 200
+    until(lambda: not hub.api("GET", "/users/jane").json()["servers"])
+
+
+def until(holds):
+    import time  # noqa: PLC0415 - of this helper alone
+
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_who_got_stuck_signs_out_everywhere(hub, browser, server):
+    page = browser.get(f"{hub.url}/hub/oauth_callback?code=x&state=y", timeout=30)
+    (out,) = re.findall(r'href="([^"]+)">Sign out everywhere<', page.text)
+    answer = browser.get(f"{hub.url}{html.unescape(out)}", timeout=30, allow_redirects=False)
+    assert answer.headers["Location"].startswith(f"{server.issuer}/logout")
+    plain = browser.get(f"{hub.url}/hub/logout", timeout=30, allow_redirects=False)
+    assert plain.status_code == 200  # a link on a stranger's page signs nobody out there
+
+
+def test_who_signed_in_and_out_is_on_record(hub, browser, server):
+    """F115; and what was not as it should be in their claims, in no words of theirs."""
+    server.fake.people["1"] |= {"org": "canary-1", "groups": ["/eugo/canary-2"]}
+    sign_in(browser, hub)
+    browser.get(f"{hub.url}/hub/logout", timeout=30, allow_redirects=False)
+    sign_in(browser, hub)
+    logout(hub, server, jti="on-record")
+    lines = [each for each in audited(hub, "people.jane") if each.action in {"sign-in", "sign-out"}]
+    assert [(each.actor, each.action) for each in lines[:4]] == [
+        ("jane", "sign-out"), ("jane", "sign-in"), ("jane", "sign-out"), ("jane", "sign-in"),
+    ]  # fmt: skip
+    assert lines[0].detail == {"by": "their identity provider"}
+    assert len(lines[1].detail["doubts"]) == 2
+    assert "canary" not in str(lines)
+
+
+def audited(hub, about):
+    import asyncio  # noqa: PLC0415 - of this helper alone
+
+    from eugospawner.store import open_store  # noqa: PLC0415 - of this helper alone
+
+    async def look():
+        store = await open_store(f"sqlite:///{hub.folder / 'store.sqlite'}")
+        try:
+            return await store.changes.audit(about=about)
+        finally:
+            await store.close()
+
+    return asyncio.run(look())
+
+
 def test_only_who_is_meant_is_signed_out(hub, browser, server):
     sign_in(browser, hub)
     for number, changes in enumerate(

@@ -255,8 +255,13 @@ async def test_odd_claims_let_in_with_the_least_and_are_in_the_audit(authenticat
     assert model["admin"] is False
     found = await person(authenticator, "jane")
     assert (found.organization, found.roles) == ("", (roles.VIEWER,))
-    (line,) = await (await authenticator.store()).changes.audit(about="people.jane")
-    assert "gives nothing" in line.reason
+    lines = await (await authenticator.store()).changes.audit(about="people.jane")
+    assert [each.action for each in lines] == ["sign-in", "change"]
+    assert "gives nothing" in lines[1].reason
+    # Also at the next sign-in, which changes nothing any more.
+    await sign_in(authenticator, provider)
+    (line, *_) = await (await authenticator.store()).changes.audit(about="people.jane")
+    assert (line.action, len(line.detail["doubts"])) == ("sign-in", 3)
 
 
 async def test_groups_that_were_left_out_are_told_to_whom_they_concern(authenticator, provider):

@@ -20,7 +20,13 @@ import pytest
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader
 from jupyterhub import apihandlers, handlers
 from jupyterhub._data import get_data_files
-from jupyterhub.apihandlers.users import UserServerAPIHandler
+from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
+from jupyterhub.apihandlers.users import (
+    ActivityAPIHandler,
+    SelfAPIHandler,
+    UserServerAPIHandler,
+)
+from jupyterhub.handlers.base import UserUrlHandler
 from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
 from jupyterhub.spawner import SpawnException
 from tornado import web
@@ -681,9 +687,13 @@ def test_install_puts_ours_in_the_place_of_the_hub_s_however_often(
         "/eugo/static/(.*)",
         "/eugo/preflight/([^/]+)/?",
         "/eugo/preflight/([^/]+)/([^/]+)",
+        "/eugo/request-access",
     ]
-    assert not {SpawnHandler, SpawnPendingHandler} & {entry[1] for entry in pages}
-    assert UserServerAPIHandler not in {entry[1] for entry in api}
+    theirs = {
+        SpawnHandler, SpawnPendingHandler, UserUrlHandler, UserServerAPIHandler, SelfAPIHandler,
+        ActivityAPIHandler, OAuthAuthorizeHandler,
+    }  # fmt: skip
+    assert not theirs & {entry[1] for entry in (*pages, *api)}
     served = dict(entry[:2] for entry in [*pages, *api])
     assert served["/spawn"] is WorkspaceSpawnHandler
     assert served["/spawn-pending/([^/]+)/([^/]+)"] is WorkspacePendingHandler

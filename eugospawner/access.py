@@ -1,0 +1,137 @@
+"""
+Access: what the hub's own doors ask before they let somebody do something to a workspace.
+
+JupyterHub's scopes say which requests get this far; whether the person may is the directory's to say, as of
+this moment, by the one function that everybody asks (`policy.permissions.may`). If the records cannot be read,
+what was last known holds: running workspaces are not shut off by an outage (promise 7).
+Source: design §5; F2, F105 to F107, F110.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eugospawner.policy.accounts import Actor, Person
+from eugospawner.policy.permissions import Workspace, may, who_may
+from eugospawner.policy.reasons import Reason
+from eugospawner.policy.roles import MEANINGS, Action
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from eugospawner.desk import Desk
+
+#: Below the hub's address: where somebody asks for access.
+REQUEST_PATH: Final = "eugo/request-access"
+#: What of the hub's scopes each action needs, for a token to act on its owner's workspaces.
+_HUB_SCOPES: Final[Mapping[Action, str]] = {
+    Action.ACCESS: "access:servers",
+    Action.DEPLOY: "start:servers",
+    Action.STOP: "delete:servers",
+    Action.TERMINATE: "delete:servers",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    Whether somebody may do something to a workspace, and what to tell them if not.
+
+    Attributes:
+        title: What is wrong, in a few words; empty: nothing is.
+        sentence: What to do about it, and who can.
+        reason: Machine reason.
+    """
+
+    is_allowed: bool
+    title: str = ""
+    sentence: str = ""
+    reason: Reason = Reason.NOT_PERMITTED
+
+
+def desk_behind(handler: Any) -> Desk | None:
+    """Return what the spawners of this hub share; `None`: its spawner is not ours."""
+    for user in (handler.current_user, *handler.users.values()):
+        spawner = getattr(user, "spawner", None)
+        if spawner is not None:
+            found: Desk | None = getattr(spawner, "desk", None)
+            return found
+    return None
+
+
+def actor_of(handler: Any, action: Action, owner: str) -> Actor:
+    """
+    Return who asks.
+
+    A token acts within the hub's scopes for its owner, and within ours (``custom:eugo:…``) for others.
+    """
+    asking = handler.current_user
+    is_admin = bool(handler.has_scope(f"admin:servers!user={owner}"))
+    by_token = handler.get_token() is not None and not is_admin
+    has_hub_scope = handler.has_scope(f"{_HUB_SCOPES[action]}!user={owner}")
+    limited = by_token and not (asking.name == owner and has_hub_scope)
+    return Actor(
+        name=asking.name,
+        is_admin=is_admin,
+        scopes=frozenset(handler.expanded_scopes) if limited else None,
+    )
+
+
+async def answer(handler: Any, action: Action, owner: str, server: str) -> Answer:
+    """Return whether who asks may do *action* to the workspace of *owner*."""
+    desk = desk_behind(handler)
+    if desk is None:
+        return Answer(is_allowed=True)
+    return await decided(desk, actor_of(handler, action, owner), action, owner, server)
+
+
+async def decided(desk: Desk, actor: Actor, action: Action, owner: str, server: str) -> Answer:
+    """Return whether *actor* may do *action* to the workspace *server* of *owner*."""
+    target, people = await desk.workspace(owner, server)
+    if may(actor, action, target, people):
+        return Answer(is_allowed=True)
+    asking = people.get(actor.name) or Person(name=actor.name)
+    if asking.suspended_because:
+        return Answer(
+            is_allowed=False,
+            title="Your account is suspended",
+            sentence=f"{asking.suspended_because[:1].upper()}{asking.suspended_because[1:]}. "
+            "Your files are kept. Ask an owner of your organization or an admin.",
+            reason=Reason.ACCOUNT_SUSPENDED,
+        )
+    return Answer(
+        is_allowed=False,
+        title="You have no access to this workspace"
+        if action is Action.ACCESS
+        else f"You may not {verb(action)} this workspace",
+        sentence=_sentence(action, actor, target),
+    )
+
+
+def verb(action: Action) -> str:
+    """Return how a sentence says *action*, after "may"."""
+    return {Action.ACCESS: "open", Action.DEPLOY: "start"}.get(action, str(action))
+
+
+def _sentence(action: Action, actor: Actor, target: Workspace) -> str:
+    if actor.name == target.owner.name:
+        return (
+            f"Your roles do not include the permission “{MEANINGS[action]}”. "
+            f"Ask {who_may(Action.ASSIGN_ROLE, target)} for a role that does."
+        )
+    return f"It is not yours. {_capital(who_may(action, target))} may {verb(action)} it."
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+async def record(handler: Any, action: str, owner: str, server: str, *, reason: str = "") -> None:
+    """Write into the audit that who asks did *action*; a store that is down keeps nobody out."""
+    desk = desk_behind(handler)
+    if desk is None:
+        return
+    await desk.record(
+        action, f"workspace.{owner}/{server}", actor=handler.current_user.name, reason=reason
+    )
