@@ -168,6 +168,39 @@ def last_revision(connection: Connection) -> int:
     return int(_LAST.execute(connection).scalar() or 0)
 
 
+def put_change(
+    connection: Connection,
+    section: str,
+    key: str,
+    document: Any,
+    *,
+    actor: str,
+    reason: str,
+    at: datetime,
+) -> None:
+    """Change an entry in somebody's transaction, with its audit."""
+    row = {"section": section, "key": key, "actor": actor, "reason": reason, "at": at}
+    text = None if document is None else json.dumps(document, ensure_ascii=False)
+    _put_one(connection, {**row, "document": text, "expected": None, "in_file": None})
+
+
+def record_line(
+    connection: Connection,
+    action: str,
+    what: str,
+    *,
+    actor: str,
+    at: datetime,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a line of the audit in somebody's transaction."""
+    line = {
+        "at": at, "actor": actor, "action": action, "object": what, "reason": "",
+        "detail": json.dumps(detail or {}),
+    }  # fmt: skip
+    connection.execute(_RECORD, line)
+
+
 def _record(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
     connection.execute(_RECORD, list(rows))
     return [None] * len(rows)

@@ -21,6 +21,7 @@ from eugospawner.store.connect import database_at
 from eugospawner.store.consumption import Consumption
 from eugospawner.store.database import is_outage
 from eugospawner.store.identities import Identities
+from eugospawner.store.invitations import Invitations
 from eugospawner.store.refusals import Refusals
 from eugospawner.store.sessions import Sessions
 from eugospawner.store.volumes import Volumes, read_held, read_volumes
@@ -74,6 +75,7 @@ class Store:
         changes: What was changed of the settings at run time.
         consumption: The ledger by session and day.
         identities: Whose account is whose.
+        invitations: Who was asked into an organization.
         refusals: Requests that were refused.
         sessions: Runs of workspaces.
         volumes: Extra volumes of owners.
@@ -83,6 +85,7 @@ class Store:
     changes: Changes
     consumption: Consumption
     identities: Identities
+    invitations: Invitations
     refusals: Refusals
     sessions: Sessions
     volumes: Volumes
@@ -94,6 +97,7 @@ class Store:
         self.changes = Changes(database, self._writer)
         self.consumption = Consumption(database, self._writer)
         self.identities = Identities(database, self._writer)
+        self.invitations = Invitations(database, self._writer)
         self.refusals = Refusals(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.volumes = Volumes(database, self._writer)

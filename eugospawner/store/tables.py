@@ -393,6 +393,34 @@ class LogoutTokenRow(Base):
     expires_at: Mapped[datetime] = mapped_column(comment="UTC; forgotten afterwards.")
 
 
+class InvitationRow(Base):
+    """Somebody who was asked into an organization."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        UniqueConstraint("token_hash", name="uq_invitations_token_hash"),
+        Index("ix_invitations_email", "email"),
+        Index("ix_invitations_organization", "organization", "created_at"),
+        Index("ix_invitations_redeemed_by", "redeemed_by"),
+        {"comment": "Invitations to organizations; each is redeemed once."},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="Random.")
+    email: Mapped[str] = mapped_column(comment="In small letters.")
+    organization: Mapped[str] = mapped_column(comment="Its key.")
+    roles: Mapped[str] = mapped_column(comment="JSON: keys of roles.")
+    quotas: Mapped[str] = mapped_column(comment="JSON: quotas without whose.")
+    token_hash: Mapped[str] = mapped_column(comment="SHA-256 of the link's token.")
+    created_by: Mapped[str] = mapped_column(comment="Who invites.")
+    created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    expires_at: Mapped[datetime] = mapped_column(comment="UTC; of no use from then on.")
+    sent_at: Mapped[datetime | None] = mapped_column(comment="UTC; when the link was last sent.")
+    problem: Mapped[str] = mapped_column(comment="Why it was not sent; or empty.")
+    revoked_at: Mapped[datetime | None] = mapped_column(comment="UTC.")
+    redeemed_at: Mapped[datetime | None] = mapped_column(comment="UTC.")
+    redeemed_by: Mapped[str] = mapped_column(comment="User name; empty: nobody.")
+
+
 def table_of(row: type[Base]) -> Table:
     """Return the table behind *row*, for statements that skip the ORM's bookkeeping."""
     return cast("Table", row.__table__)
