@@ -8,6 +8,8 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 - `EUGO_DATABASE_URL`: the store, sqlite:///PATH or postgresql+asyncpg://…
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
 - `EUGO_QUOTA_URL`: where the quota service listens (default: http://127.0.0.1:8191)
+- `EUGO_PUBLIC_URL`: the hub's address as people type it, for links of invitations
+- `EUGO_SMTP_URL`, `EUGO_MAIL_FROM`: the mail server that sends them (hub_services/common/mail.py)
 - `EUGO_LOG_FORMAT`: of the services' logs: text (the default) or json
 """
 
@@ -72,6 +74,7 @@ passed = (
     "NO_PROXY",
     "no_proxy",
 )
+MAIL = ("EUGO_PUBLIC_URL", "EUGO_SMTP_URL", "EUGO_MAIL_FROM")
 surroundings = {name: os.environ[name] for name in passed if name in os.environ}
 c.JupyterHub.services = [
     {
@@ -87,7 +90,10 @@ c.JupyterHub.services = [
         "command": [sys.executable, "-m", "hub_services.quota"],
         "cwd": str(here),
         "display": False,  # the bar has names for its pages (templates/page.html)
-        "environment": surroundings | {"EUGO_CATALOG": str(Path(catalog).resolve())},
+        # It sends the links of invitations; nobody else needs to know how.
+        "environment": surroundings
+        | {"EUGO_CATALOG": str(Path(catalog).resolve())}
+        | {name: os.environ[name] for name in MAIL if name in os.environ},
         # It is the hub's own: nobody need be asked whether it may know who they are. An admin's
         # session may act as an admin's there, and nowhere else.
         "oauth_no_confirm": True,

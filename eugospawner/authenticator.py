@@ -14,6 +14,7 @@ import asyncio
 import json
 import time
 import unicodedata
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +25,7 @@ from oauthenticator.generic import GenericOAuthenticator
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from traitlets import Callable, Dict, Integer, List, Unicode, default
 
-from eugospawner import doors
+from eugospawner import doors, links
 from eugospawner.enrolment import Enrolment
 from eugospawner.oidc.mapping import Gift, Rule, membership_of
 from eugospawner.oidc.relying import (
@@ -161,7 +162,11 @@ class EugoAuthenticator(GenericOAuthenticator):
 
     def get_handlers(self, app: Any) -> list[tuple[str, type]]:
         """Return JupyterHub's addresses of signing in and out, and the provider's of the latter."""
-        return [*super().get_handlers(app), (r"/oidc/backchannel-logout", doors.BackChannelLogout)]
+        return [
+            *super().get_handlers(app),
+            (r"/oidc/backchannel-logout", doors.BackChannelLogout),
+            (rf"/{links.INVITATION}", doors.Invited),
+        ]
 
     async def authenticate(
         self, handler: Any, data: Any = None, **_keywords: object
@@ -181,7 +186,7 @@ class EugoAuthenticator(GenericOAuthenticator):
             nonce=state["nonce"],
             verifier=state["code_verifier"],
         )
-        model = await self._model(grant)
+        model = await self._model(grant, invitation=handler.invitation())
         doubts = model.pop("doubts")
         await self.note("sign-in", model["name"], {"doubts": list(doubts)} if doubts else {})
         return model
@@ -238,8 +243,13 @@ class EugoAuthenticator(GenericOAuthenticator):
         _ = username
         return auth_model is not None
 
-    async def _model(self, grant: Grant) -> dict[str, Any]:
-        """Return the hub's model of whom a *grant* is about, and enrol them."""
+    async def _model(self, grant: Grant, *, invitation: str | None = None) -> dict[str, Any]:
+        """
+        Return the hub's model of whom a *grant* is about, and enrol them.
+
+        Args:
+            invitation: Hash of the token that they came by; empty: by none; `None`: they are not signing in.
+        """
         store, at = await self._store.get(), self.now()
         username = await store.identities.claim(
             self.issuer, grant.subject, username=self.name_in(grant.claims), at=at
@@ -257,6 +267,10 @@ class EugoAuthenticator(GenericOAuthenticator):
         if self._rules:
             known = await self._enrolment.known()
             membership = membership_of(grant.claims, self._rules, known)
+            if not membership.organization and await self._enrolment.is_invited(username):
+                # Where they are and what they are there is not the provider's to say.
+                says = membership.says - {"organization", "role"}
+                membership = replace(membership, says=says)
             doubts = membership.doubts
             for doubt in doubts:
                 self.log.warning("Signing in %s: %s", username, doubt)
@@ -265,6 +279,16 @@ class EugoAuthenticator(GenericOAuthenticator):
             if membership.doubts:
                 reason = f"{reason}; {'; '.join(membership.doubts)}"[:500]
             await self._enrolment.enrol(username, membership, reason=reason, at=at)
+        if invitation is not None:
+            email = grant.claims.get("email")
+            is_verified = isinstance(email, str) and grant.claims.get("email_verified") is True
+            _, doubt = await self._enrolment.admit(
+                username,
+                email=str(email).lower() if is_verified else "",
+                token_hash=invitation,
+                at=at,
+            )
+            doubts = (*doubts, doubt) if doubt else doubts
         # Not None: the hub would leave an admin an admin.
         model = {
             "name": username,
@@ -276,6 +300,15 @@ class EugoAuthenticator(GenericOAuthenticator):
             person = await self._enrolment.person(username)
             model["roles"] = hub_roles(person, is_admin=is_admin)
         return model
+
+    async def name_of(self, organization: str) -> str:
+        """
+        Return how the organization *organization* is called.
+
+        Raises:
+            StoreError: The settings cannot be read.
+        """
+        return await self._enrolment.name_of(organization)
 
     def name_in(self, claims: Mapping[str, Any]) -> str:
         """

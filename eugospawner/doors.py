@@ -27,7 +27,8 @@ from oauthenticator.oauth2 import (
 )
 from tornado import web
 
-from eugospawner import assets
+from eugospawner import assets, links
+from eugospawner.handlers import StrictPage
 from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
@@ -36,7 +37,13 @@ from eugospawner.policy.errors import EugoError, SignInError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eugospawner.store.invitations import Invitation
+
 _BITS: Final = 32
+_INVITATION_COOKIE: Final = "eugo-invitation"
+#: So long somebody has for signing in, or up, at the provider.
+_INVITATION_HOURS: Final = 2
+_LONGEST_TOKEN: Final = 200
 _CLOCKS: Final = frozenset({Flaw.EXPIRED, Flaw.NOT_YET_VALID})
 #: A code or a logout token is short; whatever is longer is none.
 _LONGEST_ARGUMENT: Final = 200_000
@@ -193,6 +200,11 @@ class Callback(_Door, OAuthCallbackHandler):
         found: Mapping[str, str] = state
         return found
 
+    def invitation(self) -> str:
+        """Return the hash of the invitation's token that somebody came by; empty: by none."""
+        token = self.get_secure_cookie(_INVITATION_COOKIE, max_age_days=_INVITATION_HOURS / 24)
+        return links.hash_of((token or b"").decode("utf-8", "replace"))
+
     async def get(self) -> None:
         """Sign somebody in, or say why not."""
         try:
@@ -217,7 +229,60 @@ class Callback(_Door, OAuthCallbackHandler):
         if user is None:
             await self._help(NOT_LET_IN)
             return
+        self.clear_cookie(_INVITATION_COOKIE, path=self.hub.base_url)
         self.redirect(self.get_next_url(user))
+
+
+class Invited(_Door, StrictPage):
+    """Where the link of an invitation leads: what it is, and the way to sign in with it."""
+
+    async def get(self) -> None:
+        """Show it; nothing is redeemed by looking at it, as mail scanners do."""
+        found = await self._find(self.get_argument("token", ""))
+        await self._show(found)
+
+    async def post(self) -> None:
+        """Go and sign in; whoever comes back redeems it."""
+        token = self.get_body_argument("token", "")
+        found = await self._find(token)
+        if found is None:
+            await self._show(None)
+            return
+        self.set_secure_cookie(
+            _INVITATION_COOKIE,
+            token,
+            expires_days=_INVITATION_HOURS / 24,
+            path=self.hub.base_url,
+            httponly=True,
+            samesite="Lax",
+            secure=self.request.protocol == "https",
+        )
+        self.redirect(url_path_join(self.hub.base_url, "oauth_login"))
+
+    async def _find(self, token: str) -> Invitation | None:
+        """Return what *token* is for, if it can be redeemed."""
+        if not 0 < len(token) <= _LONGEST_TOKEN:
+            return None
+        store = await self.authenticator.store()
+        now = self.authenticator.now()
+        found: Invitation | None = await store.invitations.find_open(links.hash_of(token), now)
+        return found
+
+    async def _show(self, found: Invitation | None) -> None:
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("Referrer-Policy", "no-referrer")
+        name = "" if found is None else await self.authenticator.name_of(found.organization)
+        if found is None:
+            self.set_status(404)
+        html = await self.render_template(
+            "invitation.html",
+            invitation=found,
+            organization=name,
+            token=self.get_argument("token", ""),
+            sign_in=url_path_join(self.hub.base_url, "oauth_login"),
+            asset_url=lambda asset: assets.url(self.hub.base_url, asset),
+        )
+        self.finish(html)
 
 
 class SignOut(OAuthLogoutHandler):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eugospawner.oidc.mapping import Known
 from eugospawner.policy import roles
 from eugospawner.policy.accounts import Person
-from eugospawner.policy.errors import StoreError
+from eugospawner.policy.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eugospawner.oidc.mapping import Membership
     from eugospawner.source import Source
     from eugospawner.store import Store
+    from eugospawner.store.invitations import Invitation
 
 _SECTION: Final = "people"
 #: Somebody else may change the settings at the same moment; that often in a row nobody does.
@@ -58,6 +59,17 @@ class Enrolment:
             projects=directory.projects,
             roles={key: each.roles for key, each in directory.organizations.items()},
         )
+
+    async def name_of(self, organization: str) -> str:
+        """
+        Return how an organization is called; its key if there is none.
+
+        Raises:
+            StoreError: The settings cannot be read.
+        """
+        await self._read()
+        found = self._source.settings.directory.organizations.get(organization)
+        return organization if found is None else found.display_name
 
     async def person(self, name: str) -> Person:
         """
@@ -104,10 +116,86 @@ class Enrolment:
         )
         raise StoreError(message)
 
+    async def admit(
+        self, name: str, *, email: str, token_hash: str, at: datetime
+    ) -> tuple[Invitation | None, str]:
+        """
+        Redeem an invitation of *name*, if there is one, and make what it gives.
+
+        Args:
+            email: Their address in small letters, verified; empty: they have none.
+            token_hash: Of the link that they came by; empty: by none.
+
+        Returns:
+            The invitation, or `None`; and why one was not redeemed that could have been, in words.
+
+        Raises:
+            StoreError: It could not be read or recorded.
+        """
+        for _ in range(_ATTEMPTS):
+            store = await self._read()
+            person = self._source.settings.directory.people.get(name) or Person(name=name)
+            found = await store.invitations.open_for(
+                organization=person.organization, email=email, token_hash=token_hash, at=at
+            )
+            if not found:
+                return None, ""
+            invitation = found[0]
+            before = self._source.documents.get(_SECTION, {}).get(name) or {}
+            changes = gifts(name, before, invitation)
+            try:
+                await asyncio.to_thread(self._source.with_changes, changes)
+            except ConfigError:
+                return None, "An invitation names what there is no more: ask for another"
+            if await store.invitations.redeem(
+                invitation.id,
+                name,
+                at=at,
+                changes=changes,
+                expected=self._source.newest,
+                reason=f"invited by {invitation.created_by}",
+            ):
+                await self._read()
+                return invitation, ""
+        message = (
+            f"The invitation of {name} was not redeemed: others change the settings all the time"
+        )
+        raise StoreError(message)
+
+    async def is_invited(self, name: str) -> bool:
+        """
+        Return whether *name* is where they are because of an invitation that counts.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        store = await self._read()
+        person = self._source.settings.directory.people.get(name)
+        return person is not None and any(
+            each.organization == person.organization
+            for each in await store.invitations.of_person(name)
+        )
+
     async def _read(self) -> Store:
         store = await self._open_store()
         self._source.take(await store.changes.since(self._source.newest))
         return store
+
+
+def gifts(
+    name: str, before: Mapping[str, Any], invitation: Invitation
+) -> dict[tuple[str, str], Any]:
+    """Return the changes by which *name*, with the entry *before*, gets what *invitation* gives."""
+    given = {**before, "organization": invitation.organization}
+    role = _short(tuple(invitation.roles))
+    if role is None:
+        given.pop("role", None)
+    else:
+        given["role"] = role
+    changes: dict[tuple[str, str], Any] = {(_SECTION, name): given}
+    for number, quota in enumerate(invitation.quotas, 1):
+        changes["quotas", f"invited-{invitation.id[:16]}-{number}"] = {"user": name, **quota}
+    return changes
 
 
 def merged(before: Mapping[str, Any], membership: Membership) -> dict[str, Any]:

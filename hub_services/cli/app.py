@@ -10,6 +10,7 @@ from click.shell_completion import get_completion_class
 from hub_services.cli.catalog import catalog, plan, profile, project, queue
 from hub_services.cli.client import Client
 from hub_services.cli.output import Session
+from hub_services.cli.people import user
 from hub_services.cli.policy import policy, window
 from hub_services.cli.quota import quota
 
@@ -72,5 +73,5 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "eugo", "_EUGO_COMPLETE").source())
 
 
-for _group in (quota, plan, queue, window, profile, project, catalog, policy):
+for _group in (quota, plan, queue, window, profile, project, user, catalog, policy):
     main.add_command(_group)

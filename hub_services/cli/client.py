@@ -49,7 +49,7 @@ class Client:
         """Return what stands at *path*."""
         return self._ask("GET", path, parameters=parameters)
 
-    def post(self, path: str, body: Mapping[str, object]) -> Any:
+    def post(self, path: str, body: Mapping[str, object] | None) -> Any:
         """Return the answer to *body*."""
         return self._ask("POST", path, body=body)
 

@@ -229,6 +229,16 @@ def remove(session: Session, key: str, reason: str) -> None:
     show_effects(session, answer)
 
 
+def amounts_of(session: Session, words: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the parts of quotas that *words* such as ``gpu-a100=8h/day`` are."""
+    wanted = [_wanted(word, None) for word in words]
+    models = _models(session, wanted)
+    for amount in wanted:
+        if "gpu_model" in amount:
+            amount["gpu_model"] = models.get(amount["gpu_model"].lower(), amount["gpu_model"])
+    return wanted
+
+
 def show_effects(session: Session, answer: Any) -> None:
     """Show what came of a change."""
 

@@ -37,6 +37,8 @@ class DoorReason(StrEnum):
     NOT_JSON = "not-json"
     SETTINGS_WRONG = "settings-wrong"
     SETTINGS_CHANGED = "settings-changed"
+    ALREADY_THERE = "already-there"
+    NOT_SET_UP = "not-set-up"
     STORE_UNAVAILABLE = "store-unavailable"
     HUB_UNAVAILABLE = "hub-unavailable"
     FAILED = "failed"
@@ -50,10 +52,12 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.NOT_FOUND: (404, "There is no such thing, or who asks may not know of it."),
     DoorReason.METHOD_NOT_ALLOWED: (405, "The address has no such method."),
     DoorReason.SETTINGS_CHANGED: (409, "Somebody changed the settings since they were read."),
+    DoorReason.ALREADY_THERE: (409, "What is asked for exists or happened already."),
     DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
     DoorReason.NOT_JSON: (415, "The body is not declared as application/json."),
     DoorReason.SETTINGS_WRONG: (422, "With this change the settings would make no sense."),
     DoorReason.FAILED: (500, "A fault of ours; the service's log has it."),
+    DoorReason.NOT_SET_UP: (501, "This deployment has not set up what that needs."),
     DoorReason.HUB_UNAVAILABLE: (502, "The hub could not be asked who this is."),
     DoorReason.STORE_UNAVAILABLE: (503, "The records cannot be reached; try again."),
 }

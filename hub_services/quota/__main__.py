@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -33,6 +33,7 @@ from hub_services.common import loop, process
 from hub_services.common.clock import SystemClock
 from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
 from hub_services.common.lease import Lease
+from hub_services.common.mail import SmtpMail
 from hub_services.common.metrics import SweepMetrics
 from hub_services.common.web import (
     Auth,
@@ -46,6 +47,7 @@ from hub_services.common.web import (
 from hub_services.quota import admin, api, pages
 from hub_services.quota.asking import Asking
 from hub_services.quota.cluster import Cluster
+from hub_services.quota.inviting import Inviting
 from hub_services.quota.office import Office
 from hub_services.quota.service import Accountant
 from hub_services.quota.steering import Steering
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from hub_services.common.clock import Clock
+    from hub_services.common.mail import Mail
     from hub_services.quota.service import Swept
 
 _log: Final = logging.getLogger(__name__)
@@ -89,6 +92,24 @@ class Settings:
     unavailable: Mapping[str, Mapping[str, str]]
     """EUGO_UNAVAILABLE: why this deployment lacks *kinds* or *images*, as the hub is told; JSON."""
 
+    public_url: str = ""
+    """EUGO_PUBLIC_URL: the hub's address as people type it, for links in letters; empty: no links."""
+
+    smtp_url: str = field(default="", repr=False)
+    """EUGO_SMTP_URL: the mail server, as of `mail`; empty: there is none."""
+
+    mail_from: str = ""
+    """EUGO_MAIL_FROM: who sends."""
+
+    def mail(self) -> Mail | None:
+        """
+        Return the mail server; `None`: there is none.
+
+        Raises:
+            ConfigError: Its address is none.
+        """
+        return SmtpMail.at(self.smtp_url, sender=self.mail_from) if self.smtp_url else None
+
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
         """
@@ -115,6 +136,9 @@ class Settings:
             catalog=Path(environment["EUGO_CATALOG"]),
             namespace=environment.get("EUGO_NAMESPACE") or "eugo",
             unavailable=_unavailable(environment.get("EUGO_UNAVAILABLE") or "{}"),
+            public_url=environment.get("EUGO_PUBLIC_URL") or "",
+            smtp_url=environment.get("EUGO_SMTP_URL") or "",
+            mail_from=environment.get("EUGO_MAIL_FROM") or "",
         )
 
 
@@ -185,14 +209,20 @@ class Sweeper:
 
 
 def make_app(
-    settings: Settings, *, office: Office, sweeper: Sweeper, store: process.Opened
+    settings: Settings,
+    *,
+    office: Office,
+    sweeper: Sweeper,
+    store: process.Opened,
+    mail: Mail | None = None,
 ) -> web.Application:
     """Return the application."""
     base, hub = settings.prefix, Auth.instance().hub_prefix
     prefix = f"{base}api/v1"
     steering, asking = Steering(office), Asking(office)
+    inviting = Inviting(office, mail=mail, public_url=settings.public_url)
     desks = {"office": office, "steering": steering, "asking": asking}
-    operations = api.operations(office, steering, asking)
+    operations = api.operations(office, steering, asking, inviting)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
@@ -253,7 +283,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
         )
         sweeper = Sweeper(accountant.sweep_once, clock, lambda: lease.silence)
         server = HTTPServer(
-            make_app(settings, office=office, sweeper=sweeper, store=store),
+            make_app(settings, office=office, sweeper=sweeper, store=store, mail=settings.mail()),
             xheaders=True,
             max_body_size=2 * apis.LARGEST_BODY,
         )

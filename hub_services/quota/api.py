@@ -11,6 +11,7 @@ from hub_services.quota import models
 if TYPE_CHECKING:
     from eugospawner.policy.accounts import Actor
     from hub_services.quota.asking import Asking
+    from hub_services.quota.inviting import Inviting
     from hub_services.quota.office import Office
     from hub_services.quota.steering import Steering
 
@@ -19,10 +20,13 @@ SUMMARY: Final = "What is used, what is left, and who steers it."
 VERSION: Final = "1"
 
 _WRITES: Final = (DoorReason.SETTINGS_WRONG, DoorReason.SETTINGS_CHANGED)
+_INVITES: Final = (DoorReason.ALREADY_THERE, DoorReason.NOT_SET_UP)
 _FINDS: Final = (DoorReason.NOT_FOUND,)
 
 
-def operations(office: Office, steering: Steering, asking: Asking) -> tuple[Operation, ...]:
+def operations(
+    office: Office, steering: Steering, asking: Asking, inviting: Inviting
+) -> tuple[Operation, ...]:
     """Return all operations, in the order of the reference."""
 
     async def preview(
@@ -112,6 +116,46 @@ def operations(office: Office, steering: Steering, asking: Asking) -> tuple[Oper
             answer=models.Changed,
             refuses=(*_FINDS, *_WRITES),
             run=steering.end_override,
+        ),
+        Operation(
+            method="GET",
+            path="/invitations",
+            name="list_invitations",
+            summary="Who is invited to an organization, and how it stands.",
+            takes=models.InvitationQuery,
+            answer=models.Invitations,
+            refuses=_FINDS,
+            run=inviting.listed,
+        ),
+        Operation(
+            method="POST",
+            path="/invitations",
+            name="create_invitation",
+            summary="Invite somebody by e-mail; the link is sent, or told where there is no mail server.",
+            body=models.NewInvitation,
+            answer=models.Invited,
+            refuses=(*_FINDS, DoorReason.SETTINGS_WRONG, *_INVITES),
+            run=inviting.invite,
+        ),
+        Operation(
+            method="POST",
+            path="/invitations/{id}/send",
+            name="send_invitation",
+            summary="Send another link; the one before is of no use then.",
+            takes=models.InvitationPath,
+            answer=models.Invited,
+            refuses=(*_FINDS, *_INVITES),
+            run=inviting.send,
+        ),
+        Operation(
+            method="DELETE",
+            path="/invitations/{id}",
+            name="revoke_invitation",
+            summary="Take an invitation back; if it was redeemed, what it gave goes with it.",
+            takes=models.InvitationPath,
+            answer=models.InvitationLine,
+            refuses=(*_FINDS, DoorReason.ALREADY_THERE),
+            run=inviting.revoke,
         ),
         Operation(
             method="GET",

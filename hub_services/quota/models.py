@@ -242,6 +242,82 @@ class NewOverride(BaseModel):
     revision: int | None = Field(default=None, ge=0, description="As of a change.")
 
 
+class InvitationQuery(BaseModel):
+    """Invitations to which organization; absent: to all that you invite to."""
+
+    model_config = _TAKEN
+
+    organization: Name | None = None
+
+
+class InvitationPath(BaseModel):
+    """An invitation."""
+
+    model_config = _TAKEN
+
+    id: Name = Field(description="The invitation's id.")
+
+
+class NewInvitation(BaseModel):
+    """Whom to invite, and to what."""
+
+    model_config = _TAKEN
+
+    email: Annotated[str, StringConstraints(min_length=3, max_length=254, pattern=_NO_NUL)] = Field(
+        description="Where the link is sent; compared to what the provider has verified."
+    )
+    organization: Name = Field(description="The organization's key.")
+    roles: Annotated[list[Name], Field(min_length=1, max_length=20)] = Field(
+        default=["member"], description="Keys of roles: `member`, or one of the organization's own."
+    )
+    quotas: Annotated[list[dict[str, JsonValue]], Field(max_length=20)] = Field(
+        default=[],
+        description="As in `quotas` of catalog.yaml, without whose: `{gpu_model: A100, gpu_hours: 8, per: day}`.",
+    )
+    expires_days: Annotated[int, Field(ge=1, le=90)] = Field(
+        default=7, description="The link is of no use afterwards."
+    )
+
+
+class InvitationLine(BaseModel):
+    """An invitation, as it stands."""
+
+    model_config = _GIVEN
+
+    id: str
+    email: str
+    organization: str
+    roles: list[str]
+    quotas: list[dict[str, JsonValue]]
+    status: str = Field(description="open, redeemed, revoked or expired.")
+    created_by: str
+    created_at: datetime
+    expires_at: datetime
+    sent_at: datetime | None = Field(description="When the link was last sent; null: it was not.")
+    problem: str = Field(description="Why it was not sent; or empty.")
+    redeemed_by: str | None
+    redeemed_at: datetime | None
+
+
+class Invited(BaseModel):
+    """An invitation that was made, or whose link was made anew."""
+
+    model_config = _GIVEN
+
+    invitation: InvitationLine
+    link: str | None = Field(
+        description="To be passed on, where there is no mail server; shown once. Null: it was sent."
+    )
+
+
+class Invitations(BaseModel):
+    """Invitations, newest first."""
+
+    model_config = _GIVEN
+
+    invitations: list[InvitationLine]
+
+
 class AuditQuery(BaseModel):
     """Which part of the audit."""
 

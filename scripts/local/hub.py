@@ -30,6 +30,8 @@ SETTINGS = "EUGO_DEMO_SETTINGS"
 """The variable that names the settings file."""
 
 _FOREIGN = ("JUPYTERHUB_", "JPY_", "CONFIGPROXY_", "EUGO_")
+#: Whoever starts the demo may name a mail server for invitations.
+_MAIL = ("EUGO_SMTP_URL", "EUGO_MAIL_FROM")
 _LOOK_SECONDS = 0.1
 
 
@@ -116,15 +118,21 @@ def environment(
     settings: Path,
     kubeconfig: Path,
     quota_port: int,
+    public_url: str,
 ) -> dict[str, str]:
     """Return the hub's environment variables, made from *inherited* ones."""
-    kept = {name: value for name, value in inherited.items() if not name.startswith(_FOREIGN)}
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith(_FOREIGN) or name in _MAIL
+    }
     direct = ",".join(filter(None, (kept.get("no_proxy"), "127.0.0.0/8", LOOPBACK, "localhost")))
     return kept | {
         SETTINGS: str(settings),
         "EUGO_CATALOG": str(catalog),
         "EUGO_DATABASE_URL": store_url,
         "EUGO_NAMESPACE": "eugo",
+        "EUGO_PUBLIC_URL": public_url,
         "EUGO_QUOTA_URL": f"http://{LOOPBACK}:{quota_port}",
         "KUBECONFIG": str(kubeconfig),
         "NO_PROXY": direct,

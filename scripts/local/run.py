@@ -235,6 +235,7 @@ class Run:
                     settings=self.workdir.write("hub.json", settings.to_json()),
                     kubeconfig=kubeconfig,
                     quota_port=settings.quota_port,
+                    public_url=settings.url,
                 ),
                 output=log,
                 folder=self.workdir.folder,

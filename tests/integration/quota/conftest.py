@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hub_services.common.mail import MailError
 from tests.integration.quota.servers import serving, sow
 
 if TYPE_CHECKING:
@@ -22,6 +23,31 @@ def sown(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "store.sqlite"
     sow(CATALOG, f"sqlite:///{path}")
     return path
+
+
+class Letters(list):
+    """What was sent: to whom, subject, text; *problem* is why nothing is."""
+
+    problem = ""
+
+    async def send(self, to: str, subject: str, text: str) -> None:
+        if self.problem:
+            raise MailError(self.problem)
+        self.append((to, subject, text))
+
+
+@pytest.fixture
+def letters() -> Letters:
+    return Letters()
+
+
+@pytest.fixture
+def mailing(sown: Path, tmp_path: Path, letters: Letters) -> Iterator[Running]:
+    """The service with a mail server."""
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(sown.read_bytes())
+    with serving(tmp_path, CATALOG, f"sqlite:///{path}", mail=letters) as running:
+        yield running
 
 
 @pytest.fixture

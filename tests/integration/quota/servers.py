@@ -20,9 +20,11 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from eugospawner import scopes
+from eugospawner.links import hash_of
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
-from eugospawner.store import upgrade
+from eugospawner.store import open_store, upgrade
+from eugospawner.store.invitations import Invitation
 from hub_services.common.process import Opened
 from hub_services.common.web import Auth, close_hub_connections
 from hub_services.quota.__main__ import Settings, Sweeper, make_app
@@ -116,6 +118,8 @@ class Running:
     clock: Clock = field(default_factory=Clock)
     is_down: bool = False
     silence: timedelta = timedelta()
+    mail: Any = None
+    public_url: str = "https://hub.example.org"
     revoked: set[str] = field(default_factory=set)
     url: str = ""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
@@ -169,9 +173,12 @@ class Running:
             catalog=self.catalog,
             namespace="eugo",
             unavailable={},
+            public_url=self.public_url,
         )
         self.server = HTTPServer(
-            make_app(settings, office=office, sweeper=self.sweeper, store=self.opened)
+            make_app(
+                settings, office=office, sweeper=self.sweeper, store=self.opened, mail=self.mail
+            )
         )
         sockets = bind_sockets(0, "127.0.0.1")
         self.server.add_sockets(sockets)
@@ -244,12 +251,30 @@ def sow(catalog: Path, store_url: str) -> None:
     """Have the store say what the demo shows."""
     upgrade(store_url)
     asyncio.run(seed.sow(store_url, catalog, NOW - timedelta(hours=1)))
+    asyncio.run(invite_somebody(store_url))
+
+
+async def invite_somebody(store_url: str) -> None:
+    """Have an invitation be open, whose id and token are known."""
+    store = await open_store(store_url)
+    invitation = Invitation(
+        id="known",
+        email="known@example.org",
+        organization="acme",
+        roles=("member",),
+        quotas=(),
+        created_by="alice",
+        created_at=NOW,
+        expires_at=NOW + timedelta(days=7),
+    )
+    await store.invitations.add(invitation, token_hash=hash_of("known-token"))
+    await store.close()
 
 
 @contextlib.contextmanager
-def serving(folder: Path, catalog: Path, store_url: str) -> Iterator[Running]:
+def serving(folder: Path, catalog: Path, store_url: str, **words: Any) -> Iterator[Running]:
     """Run the service on a store that is there."""
-    running = Running(folder=folder, catalog=catalog, store_url=store_url)
+    running = Running(folder=folder, catalog=catalog, store_url=store_url, **words)
     try:
         yield running
     finally:

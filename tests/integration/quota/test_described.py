@@ -49,6 +49,10 @@ OPERATIONS = (
     ("PUT", "/quotas/{key}/override"),
     ("DELETE", "/quotas/{key}/override"),
     ("GET", "/plans/{key}/openings"),
+    ("GET", "/invitations"),
+    ("POST", "/invitations"),
+    ("POST", "/invitations/{id}/send"),
+    ("DELETE", "/invitations/{id}"),
     ("POST", "/explain"),
     ("POST", "/what-if"),
     ("GET", "/catalog"),
@@ -67,6 +71,7 @@ JUDGED = {
     ("PUT", "/quotas/{key}/override"),
     ("DELETE", "/quotas/{key}/override"),
     ("POST", "/what-if"),
+    ("POST", "/invitations"),
 }
 
 

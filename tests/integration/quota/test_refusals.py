@@ -4,10 +4,12 @@ import pytest
 
 from hub_services.common import api as apis
 from hub_services.common.problems import RULES, DoorReason
-from tests.integration.quota.servers import NOW
+from tests.integration.quota.conftest import CATALOG
+from tests.integration.quota.servers import NOW, serving
 
 QUOTA = {"user": "bob", "gpu_hours": 40, "per": "month"}
 WRONG = {"user": "bob", "gpu_hours": "many", "per": "month"}
+INVITATION = {"email": "jane@example.org", "organization": "acme"}
 OVERRIDE = {"hours": 200, "until": "2026-12-01T00:00+01:00", "reason": "x"}
 
 #: Each operation as it is right: path with query, and body.
@@ -26,6 +28,10 @@ RIGHT = {
         "/what-if",
         {"changes": [{"section": "quotas", "key": "x", "document": QUOTA}]},
     ),
+    "list_invitations": ("/invitations", None),
+    "create_invitation": ("/invitations", INVITATION),
+    "send_invitation": ("/invitations/known/send", None),
+    "revoke_invitation": ("/invitations/known", None),
     "export_catalog": ("/catalog", None),
     "diff_catalog": ("/catalog/diff", None),
     "list_audit": ("/audit", None),
@@ -39,12 +45,22 @@ NOT_FOUND = {
     "put_override": ("/quotas/nothing/override", OVERRIDE),
     "delete_override": ("/quotas/nothing/override?reason=x", None),
     "list_openings": ("/plans/nothing/openings", None),
+    "list_invitations": ("/invitations?organization=nothing", None),
+    "create_invitation": ("/invitations", INVITATION | {"organization": "nothing"}),
+    "send_invitation": ("/invitations/nothing/send", None),
+    "revoke_invitation": ("/invitations/nothing", None),
+}
+ALREADY_THERE = {
+    "create_invitation": ("/invitations", INVITATION | {"email": "known@example.org"}),
+    "send_invitation": ("/invitations/known/send", None),
+    "revoke_invitation": ("/invitations/known", None),
 }
 SETTINGS_WRONG = {
     "put_entry": ("/settings/quotas/mine", {"document": WRONG, "reason": "x"}),
     "delete_entry": ("/settings/plans/research?reason=x", None),  # a project is bound to it
     "preview_entry": ("/settings/quotas/mine/preview", {"document": WRONG}),
     "put_override": ("/quotas/gpu-each-month/override", OVERRIDE | {"until": "soon"}),
+    "create_invitation": ("/invitations", INVITATION | {"roles": ["nothing"]}),
     "delete_override": ("/quotas/unfit/override?reason=x", None),  # without it, it fits no more
     "try_out": (
         "/what-if",
@@ -142,3 +158,23 @@ def test_what_is_described_of_one_operation_it_does(service, reason, requests):
             put = service.store.changes.put("quotas", "unfit", unfit, actor="x", reason="x", at=NOW)
             service.run(put)
         refused(service.ask(method, path, body), reason, name)
+
+
+def test_what_exists_or_happened_is_not_done_again(service):
+    operations = those_with(service, DoorReason.ALREADY_THERE)
+    assert {name for name, _ in operations} == ALREADY_THERE.keys()
+    for name, method in sorted(operations):  # create, revoke, send
+        path, body = ALREADY_THERE[name]
+        if name == "revoke_invitation":
+            assert service.ask(method, path).status == 200
+        refused(service.ask(method, path, body), DoorReason.ALREADY_THERE, name)
+
+
+def test_without_an_address_of_the_hub_no_link_is_made(sown, tmp_path):
+    path = tmp_path / "store.sqlite"
+    path.write_bytes(sown.read_bytes())
+    with serving(tmp_path, CATALOG, f"sqlite:///{path}", public_url="") as service:
+        for name, method in those_with(service, DoorReason.NOT_SET_UP):
+            where, body = RIGHT[name]
+            refused(service.ask(method, where, body), DoorReason.NOT_SET_UP, name)
+        assert "EUGO_PUBLIC_URL" in service.ask("POST", "/invitations", INVITATION).body["detail"]

@@ -7,6 +7,9 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
+from eugospawner.links import hash_of
+from eugospawner.store.invitations import Invitation
+from hub_services.common.clock import SystemClock
 from tests.factories.providers import SECRET
 from tests.factories.tokens import CLIENT, logout_claims, signed
 
@@ -342,18 +345,171 @@ def test_who_signed_in_and_out_is_on_record(hub, browser, server):
 
 
 def audited(hub, about):
+    return with_store(hub, lambda store: store.changes.audit(about=about))
+
+
+# Invitations
+
+
+def invite(hub, identifier, **changes):
+    """Have an invitation be open; its token is its id with an ending."""
+    values = {
+        "id": identifier, "email": f"{identifier}@example.org", "organization": "umbrella",
+        "roles": ("member",), "quotas": (), "created_by": "ada", "created_at": SystemClock().now(),
+        "expires_at": SystemClock().now() + timedelta(days=1),
+    }  # fmt: skip
+    invitation = Invitation(**values | changes)
+
+    async def add(store):
+        await store.invitations.add(invitation, token_hash=hash_of(f"{identifier}-token"))
+
+    with_store(hub, add)
+
+
+def with_store(hub, do):
     import asyncio  # noqa: PLC0415 - of this helper alone
 
     from eugospawner.store import open_store  # noqa: PLC0415 - of this helper alone
 
-    async def look():
+    async def run():
         store = await open_store(f"sqlite:///{hub.folder / 'store.sqlite'}")
         try:
-            return await store.changes.audit(about=about)
+            return await do(store)
         finally:
             await store.close()
 
-    return asyncio.run(look())
+    return asyncio.run(run())
+
+
+def entry_of(hub, section, key):
+    async def look(store):
+        found = [
+            each.document
+            for each in await store.changes.since(0)
+            if (each.section, each.key) == (section, key)
+        ]
+        return found[-1] if found else None
+
+    return with_store(hub, look)
+
+
+def accept(browser, hub, token):
+    """Open the link and press the button; return where that leads."""
+    page = browser.get(f"{hub.url}/hub/eugo/invitation?token={token}", timeout=30)
+    if page.status_code != 200:
+        return page
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    (xsrf,) = re.findall(r'name="_xsrf" value="([^"]+)"', page.text)
+    return browser.post(
+        f"{hub.url}/hub/eugo/invitation", data={"_xsrf": xsrf, "token": token}, timeout=30
+    )
+
+
+def newcomer(server, subject, **claims):
+    """Have somebody sign in next who is nobody here."""
+    server.subject = subject
+    server.fake.people[subject] = {"preferred_username": f"new-{subject}", **claims}
+
+
+def test_who_comes_by_the_link_is_let_in_with_what_it_gives(hub, browser, server):
+    invite(hub, "one", roles=("admin",), quotas=({"gpu_hours": 8, "per": "day"},))
+    newcomer(server, "11")
+    page = browser.get(f"{hub.url}/hub/eugo/invitation?token=one-token", timeout=30)
+    assert "You are invited to Umbrella" in page.text
+    assert entry_of(hub, "people", "new-11") is None  # nobody accepts by looking, as scanners do
+    page = accept(browser, hub, "one-token")
+    assert (page.status_code, page.url) == (200, f"{hub.url}/hub/home")
+    entry = entry_of(hub, "people", "new-11")
+    assert (entry["organization"], entry["role"]) == ("umbrella", "admin")
+    assert entry_of(hub, "quotas", "invited-one-1") == {
+        "user": "new-11", "gpu_hours": 8, "per": "day",
+    }  # fmt: skip
+    # It is used up, for everybody.
+    browser.cookies.clear()
+    newcomer(server, "12")
+    page = accept(browser, hub, "one-token")
+    assert (page.status_code, help_of(page)) == (404, "invitation-over")
+    sign_in(browser, hub)
+    assert (entry_of(hub, "people", "new-12") or {}).get("organization") is None
+
+
+def test_what_an_invitation_gave_stays_while_the_provider_says_nothing_else(hub, browser, server):
+    invite(hub, "two")
+    newcomer(server, "13")
+    accept(browser, hub, "two-token")
+    hub.later(timedelta(minutes=2))
+    refreshed(browser, hub)
+    assert entry_of(hub, "people", "new-13")["organization"] == "umbrella"
+    # The provider has a word of its own by now.
+    server.fake.people["13"]["org"] = "acme"
+    hub.later(timedelta(minutes=4))
+    refreshed(browser, hub)
+    entry = entry_of(hub, "people", "new-13")
+    assert (entry["organization"], entry["role"]) == ("acme", "viewer")
+
+
+def test_what_is_taken_back_is_gone_at_the_next_refresh(hub, browser, server):
+    invite(hub, "three", roles=("owner",))
+    newcomer(server, "14")
+    accept(browser, hub, "three-token")
+    assert entry_of(hub, "people", "new-14")["role"] == "owner"
+
+    async def revoke(store):
+        await store.invitations.revoke("three", actor="ada", at=SystemClock().now())
+
+    with_store(hub, revoke)
+    hub.later(timedelta(minutes=2))
+    refreshed(browser, hub)
+    entry = entry_of(hub, "people", "new-14")
+    assert (entry.get("organization"), entry["role"]) == (None, "viewer")
+
+
+@pytest.mark.parametrize(
+    ("number", "claims", "is_let_in"),
+    [
+        (21, {"email": "mail-21@example.org", "email_verified": True}, True),
+        (22, {"email": "Mail-22@Example.ORG", "email_verified": True}, True),
+        (23, {"email": "mail-23@example.org"}, False),
+        (24, {"email": "mail-24@example.org", "email_verified": "true"}, False),
+        (25, {"email": ["mail-25@example.org"], "email_verified": True}, False),
+        (26, {"email": "mail-26@example.org\u200b", "email_verified": True}, False),
+        (27, {"email": "mаil-27@example.org", "email_verified": True}, False),  # not a Latin a
+    ],
+)
+def test_who_comes_by_the_address_must_have_had_it_verified(
+    hub, browser, server, number, claims, is_let_in
+):
+    invite(hub, f"mail-{number}")
+    newcomer(server, str(number), **claims)
+    assert sign_in(browser, hub).status_code == 200
+    entry = entry_of(hub, "people", f"new-{number}") or {}
+    assert (entry.get("organization") == "umbrella") is is_let_in
+
+
+def test_who_is_in_an_organization_is_not_brought_into_another(hub, browser, server):
+    """And the invitation stays open, for whom it was meant."""
+    invite(hub, "four")
+    assert accept(browser, hub, "four-token").status_code == 200  # Jane, of Acme
+    assert entry_of(hub, "people", "jane")["organization"] == "acme"
+    browser.cookies.clear()
+    newcomer(server, "15")
+    accept(browser, hub, "four-token")
+    assert entry_of(hub, "people", "new-15")["organization"] == "umbrella"
+
+
+@pytest.mark.parametrize("token", ["", "x", "one-token%00", "x" * 300, "../..", "<svg>"])
+def test_a_link_that_is_none_leads_to_help(hub, browser, token):
+    page = browser.get(f"{hub.url}/hub/eugo/invitation?token={token}", timeout=30)
+    assert (page.status_code, help_of(page)) == (404, "invitation-over")
+    assert "<svg>" not in page.text
+
+
+def test_no_token_of_a_link_stands_in_the_log(hub, browser, server):
+    invite(hub, "five")
+    newcomer(server, "16")
+    accept(browser, hub, "five-token")
+    assert "eugo/invitation" in hub.log
+    assert "five-token" not in hub.log
 
 
 def test_only_who_is_meant_is_signed_out(hub, browser, server):

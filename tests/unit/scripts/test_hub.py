@@ -12,6 +12,7 @@ def an_environment(**inherited: str) -> dict[str, str]:
         settings=Path("/data/hub.json"),
         kubeconfig=Path("/data/hub.kubeconfig"),
         quota_port=3,
+        public_url="http://127.0.0.1:8000",
     )
 
 
@@ -21,6 +22,7 @@ def test_variables_of_a_hub_around_us_do_not_leak_in():
     assert "JUPYTERHUB_API_TOKEN" not in made
     assert "JPY_API_TOKEN" not in made
     assert made["EUGO_CATALOG"] == "/src/helm-values/catalog.yaml"
+    assert an_environment(EUGO_SMTP_URL="smtp://mail")["EUGO_SMTP_URL"] == "smtp://mail"
 
 
 def test_the_hub_uses_its_own_credential_and_store():
