@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from eugospawner.desk import Desk
 
-#: Below the hub's address: where somebody asks for access.
-REQUEST_PATH: Final = "eugo/request-access"
 #: What of the hub's scopes each action needs, for a token to act on its owner's workspaces.
 _HUB_SCOPES: Final[Mapping[Action, str]] = {
     Action.ACCESS: "access:servers",

@@ -28,7 +28,7 @@ from oauthenticator.oauth2 import (
 from tornado import web
 
 from eugospawner import assets, links
-from eugospawner.handlers import StrictPage
+from eugospawner.frames import StrictPage
 from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused

@@ -24,7 +24,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from eugospawner import access, assets, choices, lines
+from eugospawner import assets, choices, lines, links
 from eugospawner.choices import size, text_of, with_unknown
 from eugospawner.policy import names, units
 from eugospawner.policy import volumes as volume_rules
@@ -181,7 +181,7 @@ def render(
             value=chosen.text,
             refusals=refusals,
             missing=missing(preflight.refusals if preflight else ()),
-            request_url=f"{base_url}{access.REQUEST_PATH}",
+            request_url=f"{base_url}{links.REQUEST_ACCESS}",
             by_word=by_word,
             changes=changes(options, nearest) if nearest is not None else (),
             nearest=None if nearest is None else json.dumps(nearest, sort_keys=True),

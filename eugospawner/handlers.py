@@ -12,8 +12,7 @@ Handlers: the hub's own pages and doors, where JupyterHub 6.1 does something we 
   a form that stops the server of the page.
 - With `auth_refresh_strict` a workspace could not tell that it is used once its owner's session at
   the provider is over, and would be stopped as idle.
-- Any script in a page runs upstream. Our pages run those of the hub and of ours and no other: the
-  one that upstream writes into each page is known by a nonce (CSP level 3).
+- Any script in a page runs upstream, and none but known ones on ours (`frames`).
 
 `install` puts them in the place of upstream's classes: ``extra_handlers`` come after those and
 would never be asked (6.1.1, ``JupyterHub.init_handlers``).
@@ -23,7 +22,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import secrets
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -41,14 +39,15 @@ from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcno
 from tornado import web
 from tornado.httputil import url_concat
 
-from eugospawner import access, assets, diagnosis, form, options, preflight
+from eugospawner import access, assets, diagnosis, form, links, options, preflight
+from eugospawner.frames import StrictPage
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 from eugospawner.policy.permissions import Platform, who_may
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Fields of the form: the words of a request, and volumes pair by pair.
 _FIELDS: Final = frozenset({*options.WORDS, "volume_claim", "volume_path"})
@@ -191,45 +190,6 @@ def _find_user(handler: Any, name: str) -> Any:
 
 def _asset_url(handler: Any) -> Any:
     return lambda name: assets.url(handler.hub.base_url, name)
-
-
-#: Upstream's page has one script of its own in it, which begins so.
-_INLINE_SCRIPT: Final = '<script type="text/javascript">'
-
-
-class StrictPage(BaseHandler):
-    """A page that runs and loads nothing but what the hub itself serves."""
-
-    @property
-    def content_security_policy(self) -> str:
-        """Return the policy; upstream's forbids to be framed by others and nothing else."""
-        self._nonce: str = getattr(self, "_nonce", "") or secrets.token_urlsafe(16)
-        return "; ".join(
-            [
-                "default-src 'none'",
-                f"script-src 'self' 'nonce-{self._nonce}'",
-                "style-src 'self'",
-                "img-src 'self' data:",  # Bootstrap draws its marks so
-                "font-src 'self'",
-                "connect-src 'self'",
-                "form-action 'self'",
-                "base-uri 'none'",
-                "frame-ancestors 'none'",
-                f"report-uri {self.csp_report_uri}",
-            ]
-        )
-
-    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
-        """Render a page, with its inline script marked as one that may run."""
-        page = super().render_template(name, sync, **words)
-        return self._marked(page) if sync else self._marked_later(page)
-
-    def _marked(self, page: str) -> str:
-        marked = _INLINE_SCRIPT.replace("<script", f'<script nonce="{self._nonce}"')
-        return page.replace(_INLINE_SCRIPT, marked, 1)
-
-    async def _marked_later(self, page: Awaitable[str]) -> str:
-        return self._marked(await page)
 
 
 class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
@@ -456,7 +416,7 @@ async def _refuse_access(handler: Any, found: access.Answer, owner: str, server:
         is_suspended=found.reason is Reason.ACCOUNT_SUSPENDED,
         owner=owner,
         server=server,
-        request_url=url_path_join(handler.hub.base_url, access.REQUEST_PATH),
+        request_url=url_path_join(handler.hub.base_url, links.REQUEST_ACCESS),
         home_url=url_path_join(handler.hub.base_url, "home"),
         sign_out_url=url_path_join(handler.hub.base_url, "logout"),
         asset_url=_asset_url(handler),
@@ -674,7 +634,7 @@ _OWN: Final = (
     (rf"/{assets.PATH}(.*)", AssetHandler, {"path": str(assets.STATIC)}),
     (rf"/{preflight.PATH}/([^/]+)/?", PreflightHandler),
     (rf"/{preflight.PATH}/([^/]+)/([^/]+)", PreflightHandler),
-    (rf"/{access.REQUEST_PATH}", RequestAccessHandler),
+    (rf"/{links.REQUEST_ACCESS}", RequestAccessHandler),
 )
 
 

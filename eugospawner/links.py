@@ -1,5 +1,5 @@
 """
-Links: tokens that somebody was sent, and where they lead.
+Links: where pages of ours in the hub are, and tokens that somebody was sent.
 
 A token is random and is kept as a hash alone, so whoever reads the database has none. The link's query is
 called ``token``, which JupyterHub leaves out of its log. Source: F111; facts on security.
@@ -13,8 +13,9 @@ from typing import Final
 from urllib.parse import urlencode
 
 _BYTES: Final = 32
-#: Below the hub's address: where an invitation leads.
+#: Below the hub's address: where an invitation leads, and where somebody asks for access.
 INVITATION: Final = "eugo/invitation"
+REQUEST_ACCESS: Final = "eugo/request-access"
 
 
 def new_token() -> str:

@@ -143,7 +143,7 @@ class _AdminPage(Page):
     async def _words(self) -> dict[str, object]:
         """Return what templates say times and entries with."""
         zone = (await self._office.settings()).catalog.zone
-        return {"when": lambda at: local(at, zone), "yaml": _yaml}
+        return {"when": lambda at: local(at, zone), "yaml": _yaml, "known": frozenset(_SECTIONS)}
 
     def _section(self, key: str) -> Section:
         return existing(_SECTIONS.get(key), "kind of entry", key)

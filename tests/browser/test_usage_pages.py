@@ -114,7 +114,7 @@ def test_an_admin_tries_a_change_by_keyboard_and_takes_it_back(hub, opened, widt
     has_no_violation(page)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("table", name="How it stands")).to_contain_text("of 8.00 GPU hours")
-    expect(page.get_by_role("table", name="Who changed what")).to_contain_text("to see")
+    expect(page.get_by_role("table", name="Who did what")).to_contain_text("to see")
     page.screenshot(path=ARTIFACTS / f"admin-quota-{width}.png", full_page=True)
     has_no_violation(page)
     assert fits(page)
