@@ -31,6 +31,7 @@ from eugospawner.policy.volumes import Volumes
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
+from eugospawner.store.changes import REQUEST
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ Json = Any
 #: while the last are still being prepared; all at once, each would wait for all.
 _AT_ONCE: Final = 16
 
-#: In the audit: somebody asks for access.
-REQUEST: Final = "request-access"
 _ONE_WISH_EACH: Final = timedelta(days=1)
 
 #: What a decision takes for granted that leaves the rest to the store.

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from eugospawner.store.database import Database
     from eugospawner.store.writer import Writer
 
+#: The action of somebody who asks for access.
+REQUEST: Final = "request-access"
 #: An entry is some lines of YAML; PostgreSQL keeps more, and nobody reads it.
 LARGEST_DOCUMENT: Final = 65_536
 
@@ -147,6 +149,14 @@ class Changes:
         values = storable({"about": about}) | {"limit": limit, "before": before or _INT64_MAX}
         statement = _NEWEST if about is None else _NEWEST_ABOUT
         rows = await self._database.read("read the audit", statement, values)
+        return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
+
+    async def requests(self, objects: Sequence[str]) -> tuple[Audit, ...]:
+        """Return who asked for access to any of *objects*, newest first, at most a hundred."""
+        if not objects:
+            return ()
+        values = {"objects": list(objects), "action": REQUEST}
+        rows = await self._database.read("read requests for access", _REQUESTS, values)
         return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
 
 
@@ -270,6 +280,15 @@ _NEWEST: Final = (
     .limit(bindparam("limit"))
 )
 _NEWEST_ABOUT: Final = _NEWEST.where(_AUDIT.c.object == bindparam("about"))
+_REQUESTS: Final = (
+    select(_AUDIT)
+    .where(
+        _AUDIT.c.object.in_(bindparam("objects", expanding=True)),
+        _AUDIT.c.action == bindparam("action"),
+    )
+    .order_by(_AUDIT.c.id.desc())
+    .limit(100)
+)
 _RECORD_ONE: Final[Write[dict[str, Any], None]] = Write(
     apply=_record, key=lambda row: row["object"], what="record what somebody did"
 )

@@ -44,7 +44,7 @@ from hub_services.common.web import (
     close_hub_connections,
     cookie_secret,
 )
-from hub_services.quota import admin, api, pages
+from hub_services.quota import admin, api, members, pages
 from hub_services.quota.asking import Asking
 from hub_services.quota.cluster import Cluster
 from hub_services.quota.inviting import Inviting
@@ -222,6 +222,7 @@ def make_app(
     steering, asking = Steering(office), Asking(office)
     inviting = Inviting(office, mail=mail, public_url=settings.public_url)
     desks = {"office": office, "steering": steering, "asking": asking}
+    rooms = {"office": office, "steering": steering, "inviting": inviting}
     operations = api.operations(office, steering, asking, inviting)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
@@ -241,6 +242,8 @@ def make_app(
             (f"{base}admin/audit", admin.AuditPage, desks),
             (f"{base}admin/([^/]+)", admin.SectionPage, desks),
             (f"{base}admin/([^/]+)/([^/]+)", admin.EntryPage, desks),
+            (f"{base}members", members.MembersPage, rooms),
+            (f"{base}members/([^/]+)/([^/]+)", members.MemberPage, rooms),
             (f"{base}usage.csv", pages.UsageSheet, {"office": office}),
             (f"{base}oauth_callback", Callback),
             (f"{base}health", Health, {"check": health}),
@@ -250,7 +253,7 @@ def make_app(
         default_handler_class=NotFound,
         cookie_secret=cookie_secret(Auth.instance().api_token),
         prefix=base,
-        navigation=pages.navigation(hub, base),
+        navigation=pages.navigation(hub, base, office),
     )
 
 

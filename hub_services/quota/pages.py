@@ -11,6 +11,8 @@ from markupsafe import Markup
 from pydantic import ValidationError
 
 from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.permissions import may
+from eugospawner.policy.roles import Action
 from hub_services.common import sheets
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.common.web import Page, environment
@@ -39,14 +41,23 @@ class Choice(NamedTuple):
     chosen: bool
 
 
-def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
-    """Return what the bar shows to whom."""
+def navigation(hub: str, base: str, office: Office) -> Callable[[Actor | None], Sequence[Link]]:
+    """Return what the bar shows to whom, by the settings as last read."""
+
+    def leads(actor: Actor) -> bool:
+        directory = office.source.settings.directory
+        return any(
+            may(actor, Action.ASSIGN_ROLE, each, directory.people)
+            for each in directory.organizations.values()
+        )
 
     def shown(actor: Actor | None) -> Sequence[Link]:
         links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token"), Link("Usage", base)]
         if actor is not None and actor.is_admin:
             links.insert(2, Link("Admin", f"{hub}admin"))
             links.append(Link("Plans and quotas", f"{base}admin"))
+        if actor is not None and leads(actor):
+            links.append(Link("People", f"{base}members"))
         return links
 
     return shown
