@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: What of the hub's scopes each action needs, for a token to act on its owner's workspaces.
 _HUB_SCOPES: Final[Mapping[Action, str]] = {
+    Action.VIEW: "read:servers",
+    Action.CREATE: "servers",
     Action.ACCESS: "access:servers",
     Action.DEPLOY: "start:servers",
     Action.STOP: "delete:servers",
@@ -58,7 +60,7 @@ def desk_behind(handler: Any) -> Desk | None:
     return None
 
 
-def actor_of(handler: Any, action: Action, owner: str) -> Actor:
+def actor_of(handler: Any, action: Action, owner: str, server: str) -> Actor:
     """
     Return who asks.
 
@@ -67,7 +69,8 @@ def actor_of(handler: Any, action: Action, owner: str) -> Actor:
     asking = handler.current_user
     is_admin = bool(handler.has_scope(f"admin:servers!user={owner}"))
     by_token = handler.get_token() is not None and not is_admin
-    has_hub_scope = handler.has_scope(f"{_HUB_SCOPES[action]}!user={owner}")
+    # A session of a workspace is a token for this one workspace.
+    has_hub_scope = handler.has_scope(f"{_HUB_SCOPES[action]}!server={owner}/{server}")
     limited = by_token and not (asking.name == owner and has_hub_scope)
     return Actor(
         name=asking.name,
@@ -81,7 +84,21 @@ async def answer(handler: Any, action: Action, owner: str, server: str) -> Answe
     desk = desk_behind(handler)
     if desk is None:
         return Answer(is_allowed=True)
-    return await decided(desk, actor_of(handler, action, owner), action, owner, server)
+    return await decided(desk, actor_of(handler, action, owner, server), action, owner, server)
+
+
+async def answer_to_session(handler: Any, action: Action, owner: str, server: str) -> Answer:
+    """
+    Return whether the person behind a session of a workspace may do *action* to that workspace.
+
+    The session's token is for this workspace alone, so it says nothing of what its owner may beside it.
+    """
+    desk = desk_behind(handler)
+    if desk is None:
+        return Answer(is_allowed=True)
+    asking = handler.current_user
+    actor = Actor(name=asking.name, is_admin=bool(asking.admin))
+    return await decided(desk, actor, action, owner, server)
 
 
 async def decided(desk: Desk, actor: Actor, action: Action, owner: str, server: str) -> Answer:

@@ -79,8 +79,8 @@ class EugoAuthenticator(GenericOAuthenticator):
         ``{"claim": "groups", "gives": "group", "prefix": "/eugo/"}`` or
         ``{"claim": "realm_access.roles", "gives": "role", "values": {"eugo-admin": "admin"}}``.
 
-        ``claim`` is a name, or a path with dots, or a list of names; ``gives`` is organization, group, role
-        or platform-admin; ``prefix`` is what values must begin with, and is taken away; ``values`` says what
+        ``claim`` is a name, or a path with dots, or a list of names; ``gives`` is organization, group, role,
+        project-manager or platform-admin; ``prefix`` is what values must begin with, and is taken away; ``values`` says what
         is given for which value, to the letter (absent: what the value says). Empty: the provider says who
         somebody is, and admins what they are.
         """,
@@ -111,6 +111,10 @@ class EugoAuthenticator(GenericOAuthenticator):
     def _keeps_tokens(self) -> bool:
         return True
 
+    @default("any_allow_config")
+    def _lets_in_whom_the_provider_does(self) -> bool:
+        return True
+
     @default("manage_roles")
     def _manages_roles(self) -> bool:
         return True
@@ -138,6 +142,12 @@ class EugoAuthenticator(GenericOAuthenticator):
             ConfigError: A setting is missing, or can be none.
         """
         super().__init__(**keywords)
+        if self.username_map:
+            message = (
+                "EugoAuthenticator.username_map would move people to accounts that are others': leave it "
+                "out, and set username_claim"
+            )
+            raise ConfigError(message)
         for setting in ("issuer", "client_id", "client_secret", "catalog_file", "store_url", "now"):
             if not getattr(self, setting):
                 message = (

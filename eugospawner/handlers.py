@@ -24,6 +24,7 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import contextmanager
+from itertools import count
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +32,7 @@ from jupyterhub import apihandlers, handlers, orm, scopes
 from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
 from jupyterhub.apihandlers.users import ActivityAPIHandler, SelfAPIHandler, UserServerAPIHandler
 from jupyterhub.handlers.base import BaseHandler, UserUrlHandler
-from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
+from jupyterhub.handlers.pages import HomeHandler, SpawnHandler, SpawnPendingHandler
 from jupyterhub.scopes import needs_scope
 from jupyterhub.spawner import SpawnException
 from jupyterhub.user import User
@@ -61,6 +62,13 @@ _SERVER_ERROR: Final = 500
 _LONGEST_NAME: Final = 255
 #: The same whoever's it is: a stranger learns nothing of their organization.
 _LOOKS_INTO_OTHERS: Final = who_may(Action.ACCESS, Platform())
+_SHOWN_AT_HOME: Final = (
+    Action.VIEW,
+    Action.CREATE,
+    Action.DEPLOY,
+    Action.ACCESS,
+    Action.TERMINATE,
+)
 #: How the hub notes that a token is a server's own (`Spawner.api_token`, 6.1).
 _SERVER_NOTE: Final = "Server at "
 
@@ -306,6 +314,44 @@ def _in_words() -> Iterator[None]:
         raise web.HTTPError(503, f"The form cannot be shown at present: {error}") from error
 
 
+def free_server(user: Any) -> str:
+    """Return the name of a server that the hub's *user* does not have; empty: the default one."""
+    default = user.orm_spawners.get("")
+    if default is None or (default.last_activity is None and default.server is None):
+        return ""
+    return next(
+        name for number in count(2) if (name := f"workspace-{number}") not in user.orm_spawners
+    )
+
+
+class WorkspaceHomeHandler(StrictPage, HomeHandler):
+    """The page of one's workspaces, with what one may do to them (F105)."""
+
+    _denied: Mapping[str, str]
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Show it."""
+        name = self.current_user.name
+        answers = {each: await access.answer(self, each, name, "") for each in _SHOWN_AT_HOME}
+        self._denied = {
+            str(action): found.sentence for action, found in answers.items() if not found.is_allowed
+        }
+        await super().get()
+
+    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
+        """Render upstream's page, with what ours needs beside upstream's words."""
+        words |= {
+            "denied": self._denied,
+            "request_url": url_path_join(self.hub.base_url, links.REQUEST_ACCESS),
+            "create_url": url_path_join(
+                self.hub.base_url, "spawn", words["user"].escaped_name, free_server(words["user"])
+            ),
+            "asset_url": _asset_url(self),
+        }
+        return super().render_template(name, sync, **words)
+
+
 class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
     """The page while a workspace starts; POST cancels the start."""
 
@@ -383,6 +429,14 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
         with _drafts(self).hold(user, server_name):
             await super().post(user_name=user_name, server_name=server_name)
 
+    async def put(self, user_name: str, server_name: str = "") -> None:
+        """Create a server without starting it, if who asks may."""
+        if self.current_user is not None and self.find_user(user_name) is not None:
+            found = await access.answer(self, Action.CREATE, user_name, server_name)
+            if not found.is_allowed:
+                raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
+        await super().put(user_name=user_name, server_name=server_name)
+
     async def delete(self, user_name: str, server_name: str = "") -> None:
         """Stop a server, or remove it with its record, if who asks may (F105)."""
         action = Action.TERMINATE if self._removes() else Action.STOP
@@ -439,7 +493,7 @@ class WorkspaceUrlHandler(StrictPage, UserUrlHandler):
         desk = access.desk_behind(self)
         found = access.Answer(is_allowed=False)
         if desk is not None:
-            actor = access.actor_of(self, Action.ACCESS, user_name)
+            actor = access.actor_of(self, Action.ACCESS, user_name, server)
             found = await access.decided(desk, actor, Action.ACCESS, user_name, server)
         await _refuse_access(self, found, user_name, server)
 
@@ -559,9 +613,12 @@ class WhoAmIHandler(SelfAPIHandler):
         if kind not in {"user", "server"}:
             return True
         owner, _, server = value.partition("/") if kind == "server" else (value, "", "")
-        if owner != self.current_user.name and not self._came_through_the_door(owner, server):
+        if self._came_through_the_door(owner, server):
+            found = await access.answer_to_session(self, Action.ACCESS, owner, server)
+        elif owner == self.current_user.name:
+            found = await access.answer(self, Action.ACCESS, owner, server)
+        else:
             return False
-        found = await access.answer(self, Action.ACCESS, owner, server)
         return found.is_allowed
 
 
@@ -646,6 +703,7 @@ def install() -> None:
         ConfigError: A table has none of what is to be replaced: this JupyterHub is not the one
             that was tested.
     """
+    _replace(handlers.default_handlers, HomeHandler, WorkspaceHomeHandler)
     _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
     _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)
     _replace(apihandlers.default_handlers, UserServerAPIHandler, WorkspaceServerAPIHandler)

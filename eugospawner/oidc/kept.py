@@ -35,6 +35,7 @@ class Kept(Generic[_Value]):
         self._elapsed = elapsed
         self._value: _Value | None = None
         self._fetched_at = self._tried_at = float("-inf")
+        self._problem: SignInError | None = None
         self._turn = asyncio.Lock()
 
     async def get(self, *, enough: Callable[[_Value], bool] = lambda _: True) -> _Value:
@@ -46,9 +47,9 @@ class Kept(Generic[_Value]):
         """
         async with self._turn:
             if self._value is None:
-                if self._age(self._tried_at) < PATIENCE:
-                    message = "The identity provider did not answer a moment ago; try again soon"
-                    raise SignInError(message)
+                if self._problem is not None and self._age(self._tried_at) < PATIENCE:
+                    # Whoever asks a moment later is told the same: that it does not answer, or what is wrong.
+                    raise self._problem.with_traceback(None)
                 return await self._renewed()
             is_due = self._age(self._fetched_at) >= TIME_TO_LIVE or not enough(self._value)
             if is_due and self._age(self._tried_at) >= PATIENCE:
@@ -63,6 +64,10 @@ class Kept(Generic[_Value]):
 
     async def _renewed(self) -> _Value:
         self._tried_at = self._elapsed()
-        self._value = await self._fetch()
+        try:
+            self._value = await self._fetch()
+        except SignInError as problem:
+            self._problem = problem
+            raise
         self._fetched_at = self._elapsed()
         return self._value

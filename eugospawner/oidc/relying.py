@@ -305,7 +305,12 @@ class RelyingParty:
         return answer
 
     async def _fetch(self, url: str) -> object:
-        return (await self._sent(Request(url=url))).body
+        try:
+            return (await self._sent(Request(url=url))).body
+        except ProviderRefused as error:
+            # Of whoever signs in it knows nothing yet: the address is wrong, or the server is.
+            message = f"The identity provider has nothing at {url} ({error})"
+            raise ProviderUnavailable(message) from error
 
     async def _sent(self, request: Request) -> Response:
         response = await self._http(request)
@@ -313,7 +318,11 @@ class RelyingParty:
             message = f"The identity provider answers {response.status}"
             raise ProviderUnavailable(message)
         if response.status >= _FIRST_ERROR:
-            raise ProviderRefused(_refusal(response))
+            refusal = _refusal(response)
+            if any(each in refusal for each in _OURS):
+                # It is the hub that is refused: an expired secret says nothing of whoever is signed in.
+                raise ProviderUnavailable(refusal)
+            raise ProviderRefused(refusal)
         return response
 
 
@@ -326,6 +335,10 @@ _KNOWN_ERRORS: Final = frozenset(
         "unsupported_grant_type", "invalid_scope", "invalid_token", "insufficient_scope",
     )
 )  # fmt: skip
+
+
+#: What is wrong with the hub, not with a person.
+_OURS: Final = frozenset({"invalid_client", "unauthorized_client"})
 
 
 def _refusal(response: Response) -> str:

@@ -98,6 +98,7 @@ def test_an_admin_says_that_they_look_and_it_is_on_record(hub, workspace, opened
     page.goto(workspace)
     page.get_by_role("button", name="Authorize").click()
     page.wait_for_url("**/user/bob/shown/lab**", timeout=MINUTE)
+    expect(page.locator("#jp-top-panel")).to_be_visible(timeout=2 * MINUTE)
     assert ("ada", "open") in audit(hub, "workspace.bob/shown")
 
 
@@ -114,6 +115,7 @@ def test_whose_account_is_suspended_reads_that(hub, workspace, opened):
         aside(change, hub, "people", "bob", before)
     page.goto(workspace)
     page.wait_for_url("**/user/bob/shown/lab**", timeout=MINUTE)
+    expect(page.locator("#jp-top-panel")).to_be_visible(timeout=2 * MINUTE)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light")])

@@ -107,7 +107,9 @@ async def sign_in(authenticator, provider, subject="1"):
         redirect_uri=CALLBACK, state="s", nonce=words["nonce"], verifier=words["code_verifier"]
     )
     code, _ = provider.sign_in(url, subject)
-    handler = SimpleNamespace(sign_in_state=lambda: words, get_argument=lambda _: code)
+    handler = SimpleNamespace(
+        sign_in_state=lambda: words, get_argument=lambda _: code, invitation=str
+    )
     return await authenticator.authenticate(handler)
 
 
@@ -322,3 +324,8 @@ def test_a_claim_with_dots_in_its_name_is_written_as_a_list():
         "realm_access",
         "roles",
     )
+
+
+def test_a_map_of_names_would_move_people_to_others_accounts(configured):
+    with pytest.raises(ConfigError, match="username_map"):
+        configured(username_map={"jane": "ada"})

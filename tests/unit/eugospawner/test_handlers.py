@@ -27,7 +27,7 @@ from jupyterhub.apihandlers.users import (
     UserServerAPIHandler,
 )
 from jupyterhub.handlers.base import UserUrlHandler
-from jupyterhub.handlers.pages import SpawnHandler, SpawnPendingHandler
+from jupyterhub.handlers.pages import HomeHandler, SpawnHandler, SpawnPendingHandler
 from jupyterhub.spawner import SpawnException
 from tornado import web
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
@@ -690,7 +690,7 @@ def test_install_puts_ours_in_the_place_of_the_hub_s_however_often(
         "/eugo/request-access",
     ]
     theirs = {
-        SpawnHandler, SpawnPendingHandler, UserUrlHandler, UserServerAPIHandler, SelfAPIHandler,
+        HomeHandler, SpawnHandler, SpawnPendingHandler, UserUrlHandler, UserServerAPIHandler, SelfAPIHandler,
         ActivityAPIHandler, OAuthAuthorizeHandler,
     }  # fmt: skip
     assert not theirs & {entry[1] for entry in (*pages, *api)}

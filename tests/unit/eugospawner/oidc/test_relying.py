@@ -128,7 +128,9 @@ async def test_the_user_info_may_say_more_and_not_otherwise_who_it_is(party, pro
         ("/token", Response(status=500, body=None), ProviderUnavailable),
         ("/token", Response(status=503, body={}), ProviderUnavailable),
         ("/token", Response(status=429, body={}), ProviderUnavailable),
-        ("/token", Response(status=400, body={"error": "invalid_client"}), ProviderRefused),
+        # The hub is refused, not whoever signs in: their session goes on for its grace.
+        ("/token", Response(status=401, body={"error": "invalid_client"}), ProviderUnavailable),
+        ("/token", Response(status=400, body={"error": "invalid_grant"}), ProviderRefused),
         ("/token", Response(status=200, body="text"), ProviderUnavailable),
         ("/token", Response(status=200, body={}), ProviderRefused),
         ("/token", Response(status=200, body={"token_type": "mac"}), ProviderRefused),

@@ -1,0 +1,128 @@
+"""The page of one's workspaces: what a role does not let one do is there, barred, and says who can (F105)."""
+
+import pytest
+from playwright.sync_api import expect
+
+from eugospawner.policy.roles import PERMISSIONS
+from tests.browser.conftest import ARTIFACTS, MINUTE
+from tests.browser.test_access import aside, opened  # noqa: F401 - a fixture
+from tests.browser.test_spawn_page import fits, has_no_violation
+from tests.integration.hub.test_entitlements import change, entry
+
+pytestmark = [pytest.mark.cluster, pytest.mark.browser]
+
+#: Permission → the button that it bars, while a workspace runs and another does not.
+BUTTONS = {
+    "create": "Create workspace …",
+    "deploy": "Start …",
+    "access": "Open",
+    "terminate": "Delete",
+}
+
+
+@pytest.fixture(scope="module")
+def workspaces(hub):
+    """Bob has a workspace that runs and one that does not."""
+    for server in ("home-up", "home-down"):
+        assert hub.start_light("bob", server).status in {201, 202}
+        hub.until_ready("bob", server)
+    hub.ask("DELETE", "/users/bob/servers/home-down", {"remove": False})
+    hub.until(lambda: not hub.server("bob", "home-down").get("pending"), "it does not stop")
+    yield
+    for server in ("home-up", "home-down"):
+        hub.ask("DELETE", f"/users/bob/servers/{server}", {"remove": True})
+
+
+@pytest.fixture
+def bob(hub):
+    """Return a function that has Bob have all permissions but one; put back afterwards."""
+    before = {
+        place: aside(entry, hub, *place) for place in (("people", "bob"), ("organizations", "acme"))
+    }
+
+    def lacks(permission):
+        made = {
+            "display_name": "Most",
+            "permissions": [each for each in PERMISSIONS if each != permission],
+        }
+        acme = {**before["organizations", "acme"], "roles": {"most": made}}
+        aside(change, hub, "organizations", "acme", acme)
+        aside(change, hub, "people", "bob", {**before["people", "bob"], "role": "most"})
+
+    yield lacks
+    for place in (("people", "bob"), ("organizations", "acme")):
+        aside(change, hub, *place, before[place])
+
+
+@pytest.mark.usefixtures("workspaces")
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+)
+def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
+    page = opened("bob", width=width, scheme=scheme)
+    expect(page.get_by_role("table", name="Workspaces")).to_contain_text("home-up")
+    assert page.locator("[aria-disabled=true]").count() == 0
+    page.screenshot(path=ARTIFACTS / f"home-{width}-{scheme}.png", full_page=True)
+    has_no_violation(page)
+    assert fits(page)
+
+
+@pytest.mark.usefixtures("workspaces")
+@pytest.mark.parametrize("permission", BUTTONS)
+def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(
+    bob,
+    opened,
+    permission,
+):
+    page = opened("bob")
+    bob(permission)
+    page.reload()
+    barred = page.locator("[aria-disabled=true]")
+    expect(barred).to_have_text([BUTTONS[permission]])
+    described = page.locator(f"#{barred.get_attribute('aria-describedby')}")
+    expect(described).to_contain_text("Ask an organization admin, an organization owner")
+    page.screenshot(path=ARTIFACTS / f"home-without-{permission}.png", full_page=True)
+    has_no_violation(page)
+
+
+@pytest.mark.usefixtures("workspaces")
+def test_who_may_not_view_sees_no_workspace(bob, opened):  # noqa: F811 - the fixture
+    page = opened("bob")
+    bob("view")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("My workspaces")
+    expect(page.get_by_role("table")).to_have_count(0)
+    expect(page.locator("main")).to_contain_text("“View workspaces”")
+
+
+@pytest.mark.usefixtures("workspaces")
+def test_a_workspace_is_stopped_and_deleted_by_keyboard(hub, opened):  # noqa: F811 - the fixture
+    page = opened("bob")
+    assert hub.start_light("bob", "home-gone").status in {201, 202}
+    hub.until_ready("bob", "home-gone")
+    page.reload()
+    page.get_by_role("button", name="Stop home-gone").press("Enter")
+    page.get_by_role("button", name="Delete home-gone").press("Enter", timeout=MINUTE)
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Delete home-gone?")
+    page.keyboard.press("Escape")  # keeps it
+    expect(page.get_by_role("table")).to_contain_text("home-gone")
+    page.get_by_role("button", name="Delete home-gone").press("Enter")
+    dialog.get_by_role("button", name="Delete").press("Enter")
+    expect(page.get_by_role("table")).not_to_contain_text("home-gone", timeout=MINUTE)
+    assert hub.server("bob", "home-gone") == {}
+
+
+def test_what_the_hub_refuses_is_told(hub, opened, bob):  # noqa: F811 - the fixture
+    page = opened("bob")
+    assert hub.start_light("bob", "home-kept").status in {201, 202}
+    hub.until_ready("bob", "home-kept")
+    hub.ask("DELETE", "/users/bob/servers/home-kept", {"remove": False})
+    hub.until(lambda: not hub.server("bob", "home-kept").get("pending"), "it does not stop")
+    page.reload()
+    bob("terminate")  # the page does not know yet
+    page.get_by_role("button", name="Delete home-kept").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("#eugo-told")).to_contain_text("Deleting home-kept did not work")
+    expect(page.locator("#eugo-told")).to_contain_text("[not-permitted]")
+    hub.ask("DELETE", "/users/bob/servers/home-kept", {"remove": True})
