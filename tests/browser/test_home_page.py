@@ -58,7 +58,7 @@ def bob(hub):
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 )
-def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
+def test_it_can_be_looked_at(opened, width, scheme):  # noqa: F811 - the fixture
     page = opened("bob", width=width, scheme=scheme)
     expect(page.get_by_role("table", name="Workspaces")).to_contain_text("home-up")
     assert page.locator("[aria-disabled=true]").count() == 0
@@ -69,11 +69,7 @@ def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fi
 
 @pytest.mark.usefixtures("workspaces")
 @pytest.mark.parametrize("permission", BUTTONS)
-def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(
-    bob,
-    opened,
-    permission,
-):
+def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(bob, opened, permission):  # noqa: F811
     page = opened("bob")
     bob(permission)
     page.reload()
