@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS: Final = 10
 _LARGEST_ANSWER: Final = 2**20
 _NO_ANSWER: Final = 599
+#: Of one person: browsers where they are signed in, or were and left without signing out.
+_MOST_SESSIONS: Final = 10
 #: As JupyterHub has it.
 _LONGEST_NAME: Final = 255
 
@@ -197,6 +199,10 @@ class EugoAuthenticator(GenericOAuthenticator):
             verifier=state["code_verifier"],
         )
         model = await self._model(grant, invitation=handler.invitation())
+        user = handler.find_user(model["name"])
+        before = (await user.get_auth_state() if user else None) or {}
+        model["auth_state"]["id_tokens"] = _id_tokens(before, grant)
+        handler.provider_session = grant.session
         doubts = model.pop("doubts")
         await self.note("sign-in", model["name"], {"doubts": list(doubts)} if doubts else {})
         return model
@@ -245,6 +251,7 @@ class EugoAuthenticator(GenericOAuthenticator):
                 self.log.warning("%s keeps what they had: %s", user.name, error)
                 model = {"name": user.name, "admin": None, "auth_state": self._state(grant)}
             model.pop("doubts", None)
+            model["auth_state"]["id_tokens"] = _id_tokens(state, grant)
             await user.save_auth_state(model["auth_state"])
             return model
 
@@ -403,6 +410,16 @@ def _grant_of(state: Mapping[str, Any]) -> Grant:
         access_token=state["access_token"],
         refresh_token=state["refresh_token"],
     )
+
+
+def _id_tokens(before: Mapping[str, Any], grant: Grant) -> dict[str, str]:
+    """Return the newest ID token of each of somebody's sessions, by which the provider ends that one."""
+    if grant.session is None:
+        return dict(before.get("id_tokens", {}))
+    found = {**before.get("id_tokens", {})}
+    found.pop(grant.session, None)
+    found[grant.session] = grant.id_token
+    return dict(list(found.items())[-_MOST_SESSIONS:])
 
 
 def to_rule(number: int, given: Mapping[str, Any]) -> Rule:

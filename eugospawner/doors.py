@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from eugospawner.store.invitations import Invitation
 
 _BITS: Final = 32
+#: Cookie: the provider's name for the session by which this browser was signed in.
+_SESSION: Final = "eugo-provider-session"
 _INVITATION_COOKIE: Final = "eugo-invitation"
 #: So long somebody has for signing in, or up, at the provider.
 _INVITATION_HOURS: Final = 2
@@ -47,6 +49,10 @@ _LONGEST_TOKEN: Final = 200
 _CLOCKS: Final = frozenset({Flaw.EXPIRED, Flaw.NOT_YET_VALID})
 #: A code or a logout token is short; whatever is longer is none.
 _LONGEST_ARGUMENT: Final = 200_000
+
+
+#: The client of tokens that the hub gave to people and their workspaces themselves.
+_HUB_ITSELF: Final = "jupyterhub"
 
 
 class Help(NamedTuple):
@@ -181,6 +187,9 @@ class SignIn(_Door, OAuthLoginHandler):
 class Callback(_Door, OAuthCallbackHandler):
     """The way back from the provider."""
 
+    #: Set by the authenticator: the provider's name for the session.
+    provider_session: str | None = None
+
     def sign_in_state(self) -> Mapping[str, str]:
         """
         Return what was remembered when the sign-in began.
@@ -230,6 +239,10 @@ class Callback(_Door, OAuthCallbackHandler):
             await self._help(NOT_LET_IN)
             return
         self.clear_cookie(_INVITATION_COOKIE, path=self.hub.base_url)
+        if self.provider_session is not None:
+            self._set_cookie(
+                _SESSION, self.provider_session, encrypted=True, path=self.hub.base_url
+            )
         self.redirect(self.get_next_url(user))
 
 
@@ -298,10 +311,13 @@ class SignOut(OAuthLogoutHandler):
         everywhere = user is not None or bool(self.get_argument("everywhere", ""))
         if user is not None:
             state = await user.get_auth_state() or {}
-            hint = state.get("id_token")
+            # Of this browser's own session: of another's, the provider would end that one.
+            session = (self.get_secure_cookie(_SESSION) or b"").decode("utf-8", "replace")
+            hint = state.get("id_tokens", {}).get(session) or state.get("id_token")
             await self.authenticator.note("sign-out", user.name, {"by": "themselves"})
         await self.default_handle_logout()
         await self.handle_logout()
+        self.clear_cookie(_SESSION, path=self.hub.base_url)
         self._jupyterhub_user = None
         home = f"{self.request.protocol}://{self.request.host}{self.hub.base_url}"
         url = None
@@ -383,12 +399,14 @@ class BackChannelLogout(BaseHandler):
             return
         # Cookies of the hub name this; those of workspaces and services hold tokens.
         user.orm_user.cookie_id = orm.new_token()
-        kept = {spawner.api_token for spawner in user.spawners.values() if spawner.active}
+        # Tokens that people made are refused until they sign in again, as the refresh has it: Keycloak says
+        # this after every sign-out, and no script should need a new token for that.
         for token in list(user.api_tokens):
-            if not any(token.match(each) for each in kept if each):
+            if token.client_id != _HUB_ITSELF:
                 self.db.delete(token)
         self.db.commit()
         await user.save_auth_state(None)
+        user._auth_refreshed = None  # noqa: SLF001 - else they would hold until the refresh age is over
         if self.settings.get("shutdown_on_logout", False):
             # The hub's own setting; stopping takes longer than a provider waits.
             for spawner in list(user.spawners.values()):

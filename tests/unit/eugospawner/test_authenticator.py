@@ -108,7 +108,10 @@ async def sign_in(authenticator, provider, subject="1"):
     )
     code, _ = provider.sign_in(url, subject)
     handler = SimpleNamespace(
-        sign_in_state=lambda: words, get_argument=lambda _: code, invitation=str
+        sign_in_state=lambda: words,
+        get_argument=lambda _: code,
+        invitation=str,
+        find_user=lambda _: None,
     )
     return await authenticator.authenticate(handler)
 
