@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
 from oauthenticator.generic import GenericOAuthenticator
+from tornado import web
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from traitlets import Callable, Dict, Integer, List, Unicode, default
 
@@ -187,10 +188,15 @@ class EugoAuthenticator(GenericOAuthenticator):
         Return the hub's model of whom the provider sends back with a code.
 
         Raises:
+            HTTPError: 400, it is no way back from a provider.
             SignInError: They are not let in; the message is for them.
             EugoError: Settings or store cannot be read.
         """
         _ = data
+        if not hasattr(handler, "sign_in_state"):
+            raise web.HTTPError(
+                400, "People sign in here at their identity provider. Use the button for it."
+            )
         state = handler.sign_in_state()
         grant = await self.party.redeem(
             handler.get_argument("code"),

@@ -28,7 +28,7 @@ from oauthenticator.oauth2 import (
 from tornado import web
 
 from eugospawner import assets, links
-from eugospawner.frames import StrictPage
+from eugospawner.frames import ELSEWHERE, StrictPage
 from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
@@ -306,7 +306,20 @@ class SignOut(OAuthLogoutHandler):
     """
 
     async def get(self) -> None:
-        """Sign somebody out."""
+        """
+        Sign somebody out.
+
+        Raises:
+            HTTPError: 403, another site had the browser ask.
+        """
+        headers = self.request.headers
+        if (
+            headers.get("Sec-Fetch-Site") in ELSEWHERE
+            or headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+        ):
+            raise web.HTTPError(
+                403, "Another site asked to sign you out. Use Logout on a page of this hub."
+            )
         user, hint = self.current_user, None
         everywhere = user is not None or bool(self.get_argument("everywhere", ""))
         if user is not None:

@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub.handlers.base import BaseHandler
+from tornado import web
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -19,8 +20,31 @@ if TYPE_CHECKING:
 _INLINE_SCRIPT: Final = '<script type="text/javascript">'
 
 
+#: Where a browser says that a request comes from, if not from a page of ours (Fetch Metadata, W3C).
+ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def refuse_from_elsewhere(handler: Any) -> None:
+    """
+    Refuse a request that a page of another site had the browser send, whatever token it brings.
+
+    Raises:
+        HTTPError: 403, it is one that changes something.
+    """
+    if handler.request.method in _SAFE or getattr(handler, "_token_authenticated", False):
+        return
+    if handler.request.headers.get("Sec-Fetch-Site") in ELSEWHERE:
+        raise web.HTTPError(403, "Another site sent this. Open the page here and try again.")
+
+
 class StrictPage(BaseHandler):
     """A page that runs and loads nothing but what the hub itself serves."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Refuse what another site sent, whatever token it has."""
+        super().check_xsrf_cookie()
+        refuse_from_elsewhere(self)
 
     @property
     def content_security_policy(self) -> str:

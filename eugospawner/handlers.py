@@ -40,8 +40,8 @@ from jupyterhub.utils import maybe_future, url_escape_path, url_path_join, utcno
 from tornado import web
 from tornado.httputil import url_concat
 
-from eugospawner import access, assets, diagnosis, form, links, options, preflight
-from eugospawner.frames import StrictPage
+from eugospawner import access, assets, diagnosis, form, links, options, preflight, scrubbing
+from eugospawner.frames import StrictPage, refuse_from_elsewhere
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 from eugospawner.policy.permissions import Platform, who_may
 from eugospawner.policy.reasons import Reason
@@ -69,6 +69,8 @@ _SHOWN_AT_HOME: Final = (
     Action.ACCESS,
     Action.TERMINATE,
 )
+#: What a server's PATCH may say (6.1).
+_PATCHED: Final = frozenset({"name", "display_name", "user_options"})
 #: How the hub notes that a token is a server's own (`Spawner.api_token`, 6.1).
 _SERVER_NOTE: Final = "Server at "
 
@@ -429,6 +431,27 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
         with _drafts(self).hold(user, server_name):
             await super().post(user_name=user_name, server_name=server_name)
 
+    def check_xsrf_cookie(self) -> None:
+        """Refuse what another site sent, whatever token it has."""
+        super().check_xsrf_cookie()
+        refuse_from_elsewhere(self)
+
+    async def patch(self, user_name: str, server_name: str = "") -> None:
+        """Change a server's names and options; another name makes a server, for whoever may."""
+        body = self.get_json_body()
+        if not isinstance(body, dict) or not body.keys() <= _PATCHED:
+            offered = ", ".join(sorted(_PATCHED))
+            raise web.HTTPError(400, f"The body has {offered}, and nothing else.")
+        if (
+            "name" in body
+            and self.current_user is not None
+            and self.find_user(user_name) is not None
+        ):
+            found = await access.answer(self, Action.CREATE, user_name, server_name)
+            if not found.is_allowed:
+                raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
+        await super().patch(user_name=user_name, server_name=server_name)
+
     async def put(self, user_name: str, server_name: str = "") -> None:
         """Create a server without starting it, if who asks may."""
         if self.current_user is not None and self.find_user(user_name) is not None:
@@ -641,6 +664,11 @@ class PreflightHandler(BaseHandler):
     and scopes hold as for the form itself.
     """
 
+    def check_xsrf_cookie(self) -> None:
+        """Refuse what another site sent, whatever token it has."""
+        super().check_xsrf_cookie()
+        refuse_from_elsewhere(self)
+
     @web.authenticated
     @needs_scope("servers")
     async def post(self, user_name: str, server_name: str = "") -> None:
@@ -703,6 +731,7 @@ def install() -> None:
         ConfigError: A table has none of what is to be replaced: this JupyterHub is not the one
             that was tested.
     """
+    scrubbing.install()
     _replace(handlers.default_handlers, HomeHandler, WorkspaceHomeHandler)
     _replace(handlers.default_handlers, SpawnHandler, WorkspaceSpawnHandler)
     _replace(handlers.default_handlers, SpawnPendingHandler, WorkspacePendingHandler)

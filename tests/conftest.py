@@ -21,6 +21,7 @@ import yaml
 
 from devcluster import build, inventory
 from scripts.local import images
+from tests import canary
 from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import ROOT, Cluster, Kubectl, kubectl_of, running
 from tests.integration.hub.hubs import LIGHT, PYTORCH, Hub
@@ -44,6 +45,11 @@ _PROGRAMS = ROOT / "tests" / "integration" / "hub" / "programs"
 _BASE_IMAGE = "registry.example/eugo/base-notebook:2026.11"
 _FREE_SECONDS = 90
 """A Pod's grace period of 30 s, and a busy machine."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the logs of the whole run searched for secrets when it ends."""
+    canary.watch(config)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

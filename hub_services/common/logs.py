@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from pythonjsonlogger.json import JsonFormatter
 
+from eugospawner import scrubbing
 from eugospawner.policy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def configure(service: str, environment: Mapping[str, str]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_json(service) if chosen == "json" else _text(service))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    scrubbing.install()
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells what every look at it is
     logging.getLogger("tornado.access").setLevel(logging.WARNING)
 

@@ -290,6 +290,36 @@ def logout(hub, server, **changes):
     )
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"},
+    ],
+)
+def test_another_site_signs_nobody_out(hub, browser, headers):
+    sign_in(browser, hub)
+    answer = browser.get(
+        f"{hub.url}/hub/logout", headers=headers, timeout=30, allow_redirects=False
+    )
+    assert answer.status_code == 403
+    assert is_signed_in(browser, hub)
+
+
+def test_nobody_signs_in_by_a_form(hub, browser):
+    page = browser.get(f"{hub.url}/hub/login", timeout=30)
+    xsrf = browser.cookies.get("_xsrf", path="/hub/") or browser.cookies.get("_xsrf")
+    assert page.status_code == 200
+    answer = browser.post(
+        f"{hub.url}/hub/login",
+        data={"_xsrf": xsrf, "username": "jane", "password": "x"},
+        timeout=30,
+    )
+    assert answer.status_code in {400, 403}
+    assert not is_signed_in(browser, hub)
+
+
 def test_out_there_is_out_here(hub, browser, server):
     sign_in(browser, hub)
     token = hub.api("POST", "/users/jane/tokens", json={"note": "x"}).json()["token"]

@@ -1,0 +1,319 @@
+"""
+Forged requests at the quota service: what another site has somebody's browser send changes nothing.
+
+The victim is signed in and an admin. Every route that writes is tried with every token that is not theirs, as
+sent from every kind of place that browsers tell of (Fetch Metadata, W3C), and then honestly, so that nothing is
+refused for another reason. Routes and buttons are read from the program: one that is new needs a row here.
+Source: OWASP ASVS 4.0 V4.2.2, V13.2.3; promise 8.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+from tornado.web import RequestHandler, create_signed_value
+
+from hub_services import quota
+from hub_services.common.api import Route
+from hub_services.common.web import Auth, cookie_secret
+from hub_services.quota import admin, members
+from tests.integration.quota.servers import PREFIX
+from tests.integration.quota.test_refusals import OVERRIDE, RIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.integration.quota.conftest import Letters
+    from tests.integration.quota.servers import Answer, Running
+
+FORM = "application/x-www-form-urlencoded"
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+#: What a page of another site may send without asking first (Fetch: CORS-safelisted).
+SIMPLE = (FORM, "text/plain", "text/plain;application/json")
+STRANGER = "https://evil.example"
+
+QUOTA = "user: '*'\ngpu_hours: 80\nper: month\n"
+GIVEN = {"amount": "240", "until": "2026-12-03T00:00+01:00", "reason": "Thesis"}
+ENTRY = "admin/quotas/gpu-each-month"
+PEOPLE = "members?organization=acme"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """
+    What a route does.
+
+    Attributes:
+        path: Below the pages' prefix.
+        form: Fields of a page's form.
+        body: JSON of an operation, beside *form*.
+        changes: Whether anything is another afterwards.
+        revised: Whether the form must be of the newest settings.
+    """
+
+    method: str
+    path: str
+    form: Mapping[str, str] | None = None
+    body: Any = None
+    changes: bool = True
+    revised: bool = False
+
+
+def pressed(path: str, action: str, **fields: str) -> Deed:
+    return Deed(
+        method="POST", path=path, form={"action": action, **fields},
+        changes=action not in {"preview", "try"}, revised=action in {"save", "role"},
+    )  # fmt: skip
+
+
+#: By page: what its buttons do.
+BUTTONS: dict[type, dict[str, Deed]] = {
+    admin.EntryPage: {
+        "save": pressed(ENTRY, "save", document=QUOTA, reason="x"),
+        "preview": pressed(ENTRY, "preview", document=QUOTA),
+        "try": pressed(ENTRY, "try", document=QUOTA),
+        "remove": pressed(ENTRY, "remove", reason="x"),
+        "override": pressed(ENTRY, "override", **GIVEN),
+        "end-override": pressed(ENTRY, "end-override", reason="x"),
+    },
+    members.MembersPage: {
+        "invite": pressed(PEOPLE, "invite", email="jane@example.org", expires_days="7"),
+        "send": pressed(PEOPLE, "send", id="known"),
+        "revoke": pressed(PEOPLE, "revoke", id="known"),
+        "role": pressed(PEOPLE, "role", key="launcher", permission="create", reason="x"),
+    },
+    members.MemberPage: {
+        "": Deed(
+            method="POST", path="members/acme/bob", form={"role": "viewer", "reason": "x"},
+            revised=True,
+        ),
+    },
+}  # fmt: skip
+
+#: By operation: its method, and whether it changes anything; `RIGHT` has the rest.
+OPERATIONS = {
+    "put_entry": ("PUT", True),
+    "delete_entry": ("DELETE", True),
+    "preview_entry": ("POST", False),
+    "put_override": ("PUT", True),
+    "delete_override": ("DELETE", True),
+    "explain": ("POST", False),
+    "try_out": ("POST", False),
+    "create_invitation": ("POST", True),
+    "send_invitation": ("POST", True),
+    "revoke_invitation": ("DELETE", True),
+}
+
+DEEDS = {
+    name: Deed(method=method, path=f"api/v1{RIGHT[name][0]}", body=RIGHT[name][1], changes=changes)
+    for name, (method, changes) in OPERATIONS.items()
+} | {
+    f"{page.__name__} {button}".strip(): deed
+    for page, deeds in BUTTONS.items()
+    for button, deed in deeds.items()
+}
+
+
+def surroundings() -> Iterator[dict[str, str]]:
+    """Yield what a browser says of where a request comes from; the last are of one that says nothing."""
+    for site, mode in itertools.product(
+        ("cross-site", "same-site", "none", "same-origin"), ("navigate", "no-cors", "cors")
+    ):
+        said = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        yield said | ({"Origin": STRANGER} if site in {"cross-site", "same-site"} else {})
+    yield {"Origin": STRANGER, "Referer": f"{STRANGER}/"}
+    yield {"Origin": "null"}
+    yield {}
+
+
+SURROUNDINGS = tuple(surroundings())
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Somebody's cookies, and the token that pages give them."""
+
+    cookies: Mapping[str, str]
+    token: str
+
+    def planted(self, token: str) -> dict[str, str]:
+        """Return the cookies after somebody who can set some has set the one of the token."""
+        return {**self.cookies, "_xsrf": token}
+
+
+def signed_in(service: Running, token: str, number: int = 0) -> Session:
+    """Return the session of whoever *token* is, who has a page open."""
+    name = "service-quota"
+    signed = create_signed_value(cookie_secret("service"), name, token).decode()
+    cookies = {name: signed, "jupyterhub-session-id": f"{number:032x}"}
+    answer = service.ask("GET", "", token=None, headers=carrying(cookies), api=False)
+    assert answer.status == 200
+    given = SimpleCookie(answer.headers["Set-Cookie"])["_xsrf"].value
+    return Session({**cookies, "_xsrf": given}, given)
+
+
+def carrying(cookies: Mapping[str, str]) -> dict[str, str]:
+    return {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
+def of_the_hub() -> str:
+    """Return a token as the hub's own pages have it: for another path, signed by another secret."""
+    signed = create_signed_value(b"the hub's", "_xsrf", b"00:ada")
+    return base64.urlsafe_b64encode(signed).decode().rstrip("=")
+
+
+@pytest.fixture(autouse=True)
+def tidy() -> Iterator[None]:
+    """End the thread that JupyterHub asks who somebody is in, when it is about to give them another token."""
+    yield
+    auth = Auth.instance()
+    if hasattr(auth, "_thread_loop"):
+        auth._pool.shutdown()
+        auth._thread_loop.close()
+
+
+@pytest.fixture
+def victim(mailing: Running) -> Session:
+    return signed_in(mailing, "t-ada")
+
+
+@pytest.fixture
+def attempts(mailing: Running, victim: Session) -> dict[str, tuple[Mapping[str, str], str | None]]:
+    """What a forger has: cookies that the victim's browser sends, and a token."""
+    bob = signed_in(mailing, "t-bob").token
+    elsewhere = signed_in(mailing, "t-ada", number=1).token
+    return {
+        "no token": (victim.cookies, None),
+        "an empty token": (victim.cookies, ""),
+        "a wrong token": (victim.cookies, "x" * len(victim.token)),
+        "a token that was cut": (victim.cookies, victim.token[:-1]),
+        "Bob's": (victim.cookies, bob),
+        "Bob's, planted": (victim.planted(bob), bob),
+        "of another session": (victim.cookies, elsewhere),
+        "of another session, planted": (victim.planted(elsewhere), elsewhere),
+        "the hub's": (victim.cookies, of_the_hub()),
+        "the hub's, planted": (victim.planted(of_the_hub()), of_the_hub()),
+        "planted and equal": (victim.planted("x"), "x"),
+        "no cookie": ({}, None),
+        "no cookie, and the victim's": ({}, victim.token),
+        "the token's cookie alone": ({"_xsrf": victim.token}, victim.token),
+    }
+
+
+def send(
+    service: Running,
+    deed: Deed,
+    cookies: Mapping[str, str],
+    token: str | None,
+    around: Mapping[str, str],
+    *,
+    kind: str | None = None,
+) -> Answer:
+    """Send *deed* as a browser does; *token* in the form, and in a header where there is none."""
+    headers = {**carrying(cookies), **around}
+    if deed.form is not None:
+        fields = dict(deed.form) | ({} if token is None else {"_xsrf": token})
+        body, headers["Content-Type"] = urlencode(fields).encode(), kind or FORM
+    else:
+        body = None if deed.body is None else json.dumps(deed.body).encode()
+        headers["Content-Type"] = kind or "application/json"
+        headers |= {} if token is None else {"X-XSRFToken": token}
+    return service.ask(deed.method, deed.path, body, token=None, headers=headers, api=False)
+
+
+def is_there(service: Running, letters: Letters) -> tuple[object, ...]:
+    """Return what a deed could change."""
+    asked = [service.ask("GET", path).text for path in ("/audit", "/invitations", "/catalog")]
+    return (*asked, *letters)
+
+
+def prepared(service: Running, name: str) -> Deed:
+    """Return the deed called *name*, as it can be done now."""
+    deed = DEEDS[name]
+    if name in {"delete_override", "EntryPage end-override"}:
+        service.ask("PUT", "/quotas/gpu-each-month/override", OVERRIDE)
+    if deed.revised:
+        changes = service.run(service.store.changes.since(0))
+        newest = str(max(each.revision for each in changes))
+        return Deed(method=deed.method, path=deed.path, form={**deed.form, "revision": newest})
+    return deed
+
+
+def said(answer: Answer) -> str:
+    """Return a refusal's sentence."""
+    if "json" in answer.headers["Content-Type"]:
+        return answer.body["detail"]
+    return html.unescape(re.sub(r"<[^>]*>", " ", answer.text))
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_nothing_is_done_that_was_forged_and_what_is_honest_is(
+    mailing, letters, victim, attempts, name
+):
+    deed = prepared(mailing, name)
+    before = is_there(mailing, letters)
+    for (what, (cookies, token)), around in itertools.product(attempts.items(), SURROUNDINGS):
+        answer = send(mailing, deed, cookies, token, around)
+        assert answer.status == 401, (what, around)
+        assert "load it again" in said(answer), (what, around)
+    for kind in SIMPLE:  # what needs no leave of ours to be sent
+        answer = send(mailing, deed, victim.cookies, None, {"Origin": STRANGER}, kind=kind)
+        assert answer.status == 401, kind
+        if deed.body is not None:
+            answer = send(mailing, deed, victim.cookies, victim.token, {}, kind=kind)
+            assert (answer.status, answer.body["reason"]) == (415, "not-json"), kind
+    assert is_there(mailing, letters) == before
+    mode = "cors" if deed.form is None else "navigate"
+    around = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode}
+    answer = send(mailing, deed, victim.cookies, victim.token, around)
+    assert answer.status in ({302} if deed.form and deed.changes else {200}), answer.text
+    assert (is_there(mailing, letters) != before) == deed.changes
+
+
+def test_every_route_and_every_button_that_writes_has_a_row(service):
+    """Read from the running application and from its pages."""
+    found, operations = set(), set()
+    for rule in service.server.request_callback.wildcard_router.rules:
+        for method in WRITES:
+            if rule.target is Route:
+                operation = rule.target_kwargs["operations"].get(method)
+                operations |= {(operation.name, method)} if operation else set()
+            elif getattr(rule.target, method.lower()) is not getattr(
+                RequestHandler, method.lower()
+            ):
+                found.add((rule.target, method))
+    assert operations == {(name, method) for name, (method, _) in OPERATIONS.items()}
+    assert found == {(page, "POST") for page in BUTTONS}
+    in_pages = {
+        button
+        for template in (Path(quota.__file__).parent / "templates").glob("*.html")
+        for button in re.findall(r'name="action" value="([^"]+)"', template.read_text())
+    }
+    assert in_pages == {button for deeds in BUTTONS.values() for button in deeds} - {""}
+
+
+def test_a_stranger_s_way_back_signs_nobody_in(service):
+    """Somebody else's code: the victim would work in the forger's account."""
+    for cookies, around in itertools.product(
+        ({}, {"service-quota-oauth-state": "x"}), SURROUNDINGS
+    ):
+        answer = service.ask(
+            "GET", "oauth_callback?code=stolen&state=x", token=None, api=False,
+            headers={**carrying(cookies), **around},
+        )  # fmt: skip
+        assert 400 <= answer.status < 500
+        assert not any(
+            SimpleCookie(each).get("service-quota")
+            for each in answer.headers.get_all("Set-Cookie", [])
+        )
+        assert PREFIX not in (answer.headers["Location"] or "")
