@@ -19,39 +19,40 @@ BUTTONS = {
     "terminate": "Delete",
 }
 
+HANA = {"organization": "acme"}
+
 
 @pytest.fixture(scope="module")
 def workspaces(hub):
-    """Bob has a workspace that runs and one that does not."""
+    """Hana, of whom no other test knows, has a workspace that runs and one that does not."""
+    hub.ask("POST", "/users/hana")
+    aside(change, hub, "people", "hana", HANA)
     for server in ("home-up", "home-down"):
-        assert hub.start_light("bob", server).status in {201, 202}
-        hub.until_ready("bob", server)
-    hub.ask("DELETE", "/users/bob/servers/home-down", {"remove": False})
-    hub.until(lambda: not hub.server("bob", "home-down").get("pending"), "it does not stop")
+        assert hub.start_light("hana", server).status in {201, 202}
+        hub.until_ready("hana", server)
+    hub.ask("DELETE", "/users/hana/servers/home-down", {"remove": False})
+    hub.until(lambda: not hub.server("hana", "home-down").get("pending"), "it does not stop")
     yield
     for server in ("home-up", "home-down"):
-        hub.ask("DELETE", f"/users/bob/servers/{server}", {"remove": True})
+        hub.ask("DELETE", f"/users/hana/servers/{server}", {"remove": True})
 
 
 @pytest.fixture
-def bob(hub):
-    """Return a function that has Bob have all permissions but one; put back afterwards."""
-    before = {
-        place: aside(entry, hub, *place) for place in (("people", "bob"), ("organizations", "acme"))
-    }
+def hana(hub):
+    """Return a function that has Hana have all permissions but one; put back afterwards."""
+    acme = aside(entry, hub, "organizations", "acme")
 
     def lacks(permission):
         made = {
             "display_name": "Most",
             "permissions": [each for each in PERMISSIONS if each != permission],
         }
-        acme = {**before["organizations", "acme"], "roles": {"most": made}}
-        aside(change, hub, "organizations", "acme", acme)
-        aside(change, hub, "people", "bob", {**before["people", "bob"], "role": "most"})
+        aside(change, hub, "organizations", "acme", {**acme, "roles": {"most": made}})
+        aside(change, hub, "people", "hana", {**HANA, "role": "most"})
 
     yield lacks
-    for place in (("people", "bob"), ("organizations", "acme")):
-        aside(change, hub, *place, before[place])
+    aside(change, hub, "people", "hana", HANA)
+    aside(change, hub, "organizations", "acme", acme)
 
 
 @pytest.mark.usefixtures("workspaces")
@@ -59,7 +60,7 @@ def bob(hub):
     ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
 )
 def test_it_can_be_looked_at(opened, width, scheme):  # noqa: F811 - the fixture
-    page = opened("bob", width=width, scheme=scheme)
+    page = opened("hana", width=width, scheme=scheme)
     expect(page.get_by_role("table", name="Workspaces")).to_contain_text("home-up")
     assert page.locator("[aria-disabled=true]").count() == 0
     page.screenshot(path=ARTIFACTS / f"home-{width}-{scheme}.png", full_page=True)
@@ -69,9 +70,9 @@ def test_it_can_be_looked_at(opened, width, scheme):  # noqa: F811 - the fixture
 
 @pytest.mark.usefixtures("workspaces")
 @pytest.mark.parametrize("permission", BUTTONS)
-def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(bob, opened, permission):  # noqa: F811
-    page = opened("bob")
-    bob(permission)
+def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(hana, opened, permission):  # noqa: F811
+    page = opened("hana")
+    hana(permission)
     page.reload()
     barred = page.locator("[aria-disabled=true]")
     expect(barred).to_have_text([BUTTONS[permission]])
@@ -82,9 +83,9 @@ def test_a_permission_that_is_taken_away_bars_its_button_and_no_other(bob, opene
 
 
 @pytest.mark.usefixtures("workspaces")
-def test_who_may_not_view_sees_no_workspace(bob, opened):  # noqa: F811 - the fixture
-    page = opened("bob")
-    bob("view")
+def test_who_may_not_view_sees_no_workspace(hana, opened):  # noqa: F811 - the fixture
+    page = opened("hana")
+    hana("view")
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_have_text("My workspaces")
     expect(page.get_by_role("table")).to_have_count(0)
@@ -93,9 +94,9 @@ def test_who_may_not_view_sees_no_workspace(bob, opened):  # noqa: F811 - the fi
 
 @pytest.mark.usefixtures("workspaces")
 def test_a_workspace_is_stopped_and_deleted_by_keyboard(hub, opened):  # noqa: F811 - the fixture
-    page = opened("bob")
-    assert hub.start_light("bob", "home-gone").status in {201, 202}
-    hub.until_ready("bob", "home-gone")
+    page = opened("hana")
+    assert hub.start_light("hana", "home-gone").status in {201, 202}
+    hub.until_ready("hana", "home-gone")
     page.reload()
     page.get_by_role("button", name="Stop home-gone").press("Enter")
     page.get_by_role("button", name="Delete home-gone").press("Enter", timeout=MINUTE)
@@ -106,19 +107,19 @@ def test_a_workspace_is_stopped_and_deleted_by_keyboard(hub, opened):  # noqa: F
     page.get_by_role("button", name="Delete home-gone").press("Enter")
     dialog.get_by_role("button", name="Delete").press("Enter")
     expect(page.get_by_role("table")).not_to_contain_text("home-gone", timeout=MINUTE)
-    assert hub.server("bob", "home-gone") == {}
+    assert hub.server("hana", "home-gone") == {}
 
 
-def test_what_the_hub_refuses_is_told(hub, opened, bob):  # noqa: F811 - the fixture
-    page = opened("bob")
-    assert hub.start_light("bob", "home-kept").status in {201, 202}
-    hub.until_ready("bob", "home-kept")
-    hub.ask("DELETE", "/users/bob/servers/home-kept", {"remove": False})
-    hub.until(lambda: not hub.server("bob", "home-kept").get("pending"), "it does not stop")
+def test_what_the_hub_refuses_is_told(hub, opened, hana):  # noqa: F811 - the fixture
+    page = opened("hana")
+    assert hub.start_light("hana", "home-kept").status in {201, 202}
+    hub.until_ready("hana", "home-kept")
+    hub.ask("DELETE", "/users/hana/servers/home-kept", {"remove": False})
+    hub.until(lambda: not hub.server("hana", "home-kept").get("pending"), "it does not stop")
     page.reload()
-    bob("terminate")  # the page does not know yet
+    hana("terminate")  # the page does not know yet
     page.get_by_role("button", name="Delete home-kept").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator("#eugo-told")).to_contain_text("Deleting home-kept did not work")
     expect(page.locator("#eugo-told")).to_contain_text("[not-permitted]")
-    hub.ask("DELETE", "/users/bob/servers/home-kept", {"remove": True})
+    hub.ask("DELETE", "/users/hana/servers/home-kept", {"remove": True})

@@ -29,6 +29,7 @@ from hub_services.common.clock import SystemClock
 from tests.factories.tokens import ISSUER, claims, logout_claims, signed
 from tests.integration.hub.hubs import LIGHT
 from tests.integration.hub.test_entitlements import asked
+from tests.integration.quota import test_forgery as at_quota
 from tests.integration.quota.test_forgery import SIMPLE, SURROUNDINGS, WRITES, Session, carrying
 from tests.integration.sso import conftest as sso
 from tests.integration.sso import test_sign_in as signing
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 #: A provider, and a hub where people sign in there.
 server, door = sso.server, sso.hub
+mixed = at_quota.mixed
 
 CALLBACK = "/services/quota/oauth_callback"
 AUTHORIZE = f"client_id=service-quota&redirect_uri={CALLBACK}&response_type=code&state=x"
@@ -313,7 +315,7 @@ def is_there(hub: Hub, user: str) -> tuple[object, ...]:
     "address", ROWS, ids=lambda each: f"{each.method} {ROWS[each].path.partition('?')[0]}"
 )
 def test_nothing_is_done_that_was_forged_and_what_is_honest_is(
-    hub, user, mallory, line, address, request
+    hub, user, mallory, line, address, request, mixed
 ):
     deed = ROWS[address]
     if deed.waits:
@@ -325,7 +327,7 @@ def test_nothing_is_done_that_was_forged_and_what_is_honest_is(
     deed.before(hub, user)
     before = is_there(hub, user)
     attempts = attempts_on(victim, mallory, elsewhere, **more)
-    for (what, attempt), around in itertools.product(attempts.items(), SURROUNDINGS):
+    for (what, attempt), around in mixed(attempts.items()):
         answer = send(line, url, address.method, deed, attempt, around)
         assert (answer.status_code, bool(said(answer))) == (403, True), (what, around)
     for kind in SIMPLE:
@@ -346,7 +348,7 @@ def test_nothing_is_done_that_was_forged_and_what_is_honest_is(
 
 
 @pytest.mark.cluster
-def test_nobody_is_signed_in_as_somebody_else(hub, mallory):
+def test_nobody_is_signed_in_as_somebody_else(hub, mallory, mixed):
     """A forged sign-in has the victim work in the forger's account."""
     url = f"{hub.demo.ready['url']}/hub/login"
     form = {"username": hub.new_user(), "password": hub.demo.ready["users"][1]["password"]}
@@ -360,7 +362,7 @@ def test_nobody_is_signed_in_as_somebody_else(hub, mallory):
         line.cookies.set_policy(_NoCookies())
         attempts = attempts_on(victim, other, mallory)
         attempts.pop("the token's cookie alone")  # this is all that they have
-        for (what, attempt), around in itertools.product(attempts.items(), SURROUNDINGS):
+        for (what, attempt), around in mixed(attempts.items()):
             answer = send(line, url, "POST", deed, attempt, around)
             assert answer.status_code == 403, (what, around)
             assert "jupyterhub-hub-login" not in answer.headers.get("Set-Cookie", ""), what
@@ -408,7 +410,7 @@ def is_in(line: requests.Session, door: sso.Hub, session: Session) -> bool:
     return answer.status_code == 200
 
 
-def test_nobody_is_made_to_accept_an_invitation(door, server, line):
+def test_nobody_is_made_to_accept_an_invitation(door, server, line, mixed):
     """Of the forger's organization, which would see what they do."""
     server.reset()
     signing.invite(door, "forged")
@@ -417,7 +419,7 @@ def test_nobody_is_made_to_accept_an_invitation(door, server, line):
     other = at_the_provider(door, server, "3")
     elsewhere, victim = at_the_provider(door, server), at_the_provider(door, server)
     attempts = attempts_on(victim, other, elsewhere)
-    for (what, attempt), around in itertools.product(attempts.items(), SURROUNDINGS):
+    for (what, attempt), around in mixed(attempts.items()):
         answer = send(line, url, "POST", deed, attempt, around)
         assert (answer.status_code, bool(said(answer))) == (403, True), (what, around)
         assert "eugo-invitation" not in answer.headers.get("Set-Cookie", ""), (what, around)
