@@ -18,7 +18,7 @@ from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import MEANINGS, Action
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from eugospawner.desk import Desk
 
@@ -81,10 +81,21 @@ def actor_of(handler: Any, action: Action, owner: str, server: str) -> Actor:
 
 async def answer(handler: Any, action: Action, owner: str, server: str) -> Answer:
     """Return whether who asks may do *action* to the workspace of *owner*."""
+    return (await answers(handler, (action,), owner, server))[action]
+
+
+async def answers(
+    handler: Any, actions: Iterable[Action], owner: str, server: str
+) -> dict[Action, Answer]:
+    """Return which of *actions* who asks may do to the workspace of *owner*, by one look at the records."""
     desk = desk_behind(handler)
     if desk is None:
-        return Answer(is_allowed=True)
-    return await decided(desk, actor_of(handler, action, owner, server), action, owner, server)
+        return {each: Answer(is_allowed=True) for each in actions}
+    target, people = await desk.workspace(owner, server)
+    return {
+        each: _decided(actor_of(handler, each, owner, server), each, target, people)
+        for each in actions
+    }
 
 
 async def answer_to_session(handler: Any, action: Action, owner: str, server: str) -> Answer:
@@ -96,14 +107,15 @@ async def answer_to_session(handler: Any, action: Action, owner: str, server: st
     desk = desk_behind(handler)
     if desk is None:
         return Answer(is_allowed=True)
+    target, people = await desk.workspace(owner, server)
     asking = handler.current_user
     actor = Actor(name=asking.name, is_admin=bool(asking.admin))
-    return await decided(desk, actor, action, owner, server)
+    return _decided(actor, action, target, people)
 
 
-async def decided(desk: Desk, actor: Actor, action: Action, owner: str, server: str) -> Answer:
-    """Return whether *actor* may do *action* to the workspace *server* of *owner*."""
-    target, people = await desk.workspace(owner, server)
+def _decided(
+    actor: Actor, action: Action, target: Workspace, people: Mapping[str, Person]
+) -> Answer:
     if may(actor, action, target, people):
         return Answer(is_allowed=True)
     asking = people.get(actor.name) or Person(name=actor.name)
@@ -119,12 +131,12 @@ async def decided(desk: Desk, actor: Actor, action: Action, owner: str, server: 
         is_allowed=False,
         title="You have no access to this workspace"
         if action is Action.ACCESS
-        else f"You may not {verb(action)} this workspace",
+        else f"You may not {_verb(action)} this workspace",
         sentence=_sentence(action, actor, target),
     )
 
 
-def verb(action: Action) -> str:
+def _verb(action: Action) -> str:
     """Return how a sentence says *action*, after "may"."""
     return {Action.ACCESS: "open", Action.DEPLOY: "start"}.get(action, str(action))
 
@@ -135,18 +147,16 @@ def _sentence(action: Action, actor: Actor, target: Workspace) -> str:
             f"Your roles do not include the permission “{MEANINGS[action]}”. "
             f"Ask {who_may(Action.ASSIGN_ROLE, target)} for a role that does."
         )
-    return f"It is not yours. {_capital(who_may(action, target))} may {verb(action)} it."
+    return f"It is not yours. {_capital(who_may(action, target))} may {_verb(action)} it."
 
 
 def _capital(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
-async def record(handler: Any, action: str, owner: str, server: str, *, reason: str = "") -> None:
+async def record(handler: Any, action: str, owner: str, server: str) -> None:
     """Write into the audit that who asks did *action*; a store that is down keeps nobody out."""
     desk = desk_behind(handler)
     if desk is None:
         return
-    await desk.record(
-        action, f"workspace.{owner}/{server}", actor=handler.current_user.name, reason=reason
-    )
+    await desk.record(action, f"workspace.{owner}/{server}", actor=handler.current_user.name)

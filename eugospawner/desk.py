@@ -214,11 +214,11 @@ class Desk:
         found = Workspace(owner=accounts.person, project=project or accounts.personal)
         return found, directory.people
 
-    async def record(self, action: str, what: str, *, actor: str, reason: str = "") -> None:
+    async def record(self, action: str, what: str, *, actor: str) -> None:
         """Write a line of the audit; if that fails, the log has it."""
         try:
             store = await self.store()
-            await store.changes.record(action, what, actor=actor, reason=reason, at=self._now())
+            await store.changes.record(action, what, actor=actor, at=self._now())
         except StoreError as error:
             self._log.warning("%s: %s %s was not recorded: %s", actor, action, what, error)
 

@@ -27,11 +27,12 @@ from oauthenticator.oauth2 import (
 )
 from tornado import web
 
-from eugospawner import assets, links
-from eugospawner.frames import ELSEWHERE, StrictPage
+from eugospawner import links
+from eugospawner.frames import StrictPage, asset_url
 from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
+from eugospawner.origins import is_from_elsewhere
 from eugospawner.policy.errors import EugoError, SignInError
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ class _Door:
             again=url_path_join(self.hub.base_url, "oauth_login"),
             out=url_path_join(self.hub.base_url, "logout?everywhere=1"),
             now=now.isoformat(),
-            asset_url=lambda name: assets.url(self.hub.base_url, name),
+            asset_url=asset_url(self),
         )
         self.finish(html)
 
@@ -293,7 +294,6 @@ class Invited(_Door, StrictPage):
             organization=name,
             token=self.get_argument("token", ""),
             sign_in=url_path_join(self.hub.base_url, "oauth_login"),
-            asset_url=lambda asset: assets.url(self.hub.base_url, asset),
         )
         self.finish(html)
 
@@ -313,10 +313,7 @@ class SignOut(OAuthLogoutHandler):
             HTTPError: 403, another site had the browser ask.
         """
         headers = self.request.headers
-        if (
-            headers.get("Sec-Fetch-Site") in ELSEWHERE
-            or headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
-        ):
+        if is_from_elsewhere(headers) or headers.get("Sec-Fetch-Mode", "navigate") != "navigate":
             raise web.HTTPError(
                 403, "Another site asked to sign you out. Use Logout on a page of this hub."
             )

@@ -13,38 +13,39 @@ from typing import TYPE_CHECKING, Any, Final
 from jupyterhub.handlers.base import BaseHandler
 from tornado import web
 
+from eugospawner import assets
+from eugospawner.origins import SENTENCE, is_change_from_elsewhere
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
 #: Upstream's page has one script of its own in it, which begins so.
 _INLINE_SCRIPT: Final = '<script type="text/javascript">'
 
 
-#: Where a browser says that a request comes from, if not from a page of ours (Fetch Metadata, W3C).
-ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
-_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+def asset_url(handler: Any) -> Callable[[str], str]:
+    """Return what gives the address of a script or style of ours."""
+    return lambda name: assets.url(handler.hub.base_url, name)
 
 
-def refuse_from_elsewhere(handler: Any) -> None:
-    """
-    Refuse a request that a page of another site had the browser send, whatever token it brings.
-
-    Raises:
-        HTTPError: 403, it is one that changes something.
-    """
-    if handler.request.method in _SAFE or getattr(handler, "_token_authenticated", False):
-        return
-    if handler.request.headers.get("Sec-Fetch-Site") in ELSEWHERE:
-        raise web.HTTPError(403, "Another site sent this. Open the page here and try again.")
-
-
-class StrictPage(BaseHandler):
-    """A page that runs and loads nothing but what the hub itself serves."""
+class SentFromHere(BaseHandler):
+    """What changes something, and is refused where a page of another site had the browser send it."""
 
     def check_xsrf_cookie(self) -> None:
-        """Refuse what another site sent, whatever token it has."""
+        """
+        Check the token, and where the request comes from, whatever token it has.
+
+        Raises:
+            HTTPError: 403, it is forged.
+        """
         super().check_xsrf_cookie()
-        refuse_from_elsewhere(self)
+        by_token = getattr(self, "_token_authenticated", False)
+        if not by_token and is_change_from_elsewhere(self.request.method, self.request.headers):
+            raise web.HTTPError(403, SENTENCE)
+
+
+class StrictPage(SentFromHere):
+    """A page that runs and loads nothing but what the hub itself serves."""
 
     @property
     def content_security_policy(self) -> str:
@@ -66,8 +67,8 @@ class StrictPage(BaseHandler):
         )
 
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
-        """Render a page, with its inline script marked as one that may run."""
-        page = super().render_template(name, sync, **words)
+        """Render a page with the addresses of our assets, its inline script marked as one that may run."""
+        page = super().render_template(name, sync, **{"asset_url": asset_url(self), **words})
         return self._marked(page) if sync else self._marked_later(page)
 
     def _marked(self, page: str) -> str:

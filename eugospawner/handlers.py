@@ -41,7 +41,7 @@ from tornado import web
 from tornado.httputil import url_concat
 
 from eugospawner import access, assets, diagnosis, form, links, options, preflight, scrubbing
-from eugospawner.frames import StrictPage, refuse_from_elsewhere
+from eugospawner.frames import SentFromHere, StrictPage
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 from eugospawner.policy.permissions import Platform, who_may
 from eugospawner.policy.reasons import Reason
@@ -198,10 +198,6 @@ def _find_user(handler: Any, name: str) -> Any:
     return user
 
 
-def _asset_url(handler: Any) -> Any:
-    return lambda name: assets.url(handler.hub.base_url, name)
-
-
 class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
     """The spawn page: GET shows and prefills the form, POST starts."""
 
@@ -287,7 +283,6 @@ class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
             # The form says it beside the fields.
             error_message="" if attempt is not None and attempt.refusals else message,
             url=self._form_url(),
-            asset_url=_asset_url(self),
         )
         return page
 
@@ -334,8 +329,7 @@ class WorkspaceHomeHandler(StrictPage, HomeHandler):
     @web.authenticated
     async def get(self) -> None:
         """Show it."""
-        name = self.current_user.name
-        answers = {each: await access.answer(self, each, name, "") for each in _SHOWN_AT_HOME}
+        answers = await access.answers(self, _SHOWN_AT_HOME, self.current_user.name, "")
         self._denied = {
             str(action): found.sentence for action, found in answers.items() if not found.is_allowed
         }
@@ -349,7 +343,6 @@ class WorkspaceHomeHandler(StrictPage, HomeHandler):
             "create_url": url_path_join(
                 self.hub.base_url, "spawn", words["user"].escaped_name, free_server(words["user"])
             ),
-            "asset_url": _asset_url(self),
         }
         return super().render_template(name, sync, **words)
 
@@ -378,7 +371,6 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
 
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
         """Render upstream's page, with what ours needs beside upstream's words."""
-        words["asset_url"] = _asset_url(self)
         if name == "spawn_pending.html":
             words |= self._words(words["user"], words["spawner"])
         return super().render_template(name, sync, **words)
@@ -419,7 +411,7 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
         return url
 
 
-class WorkspaceServerAPIHandler(UserServerAPIHandler):
+class WorkspaceServerAPIHandler(SentFromHere, UserServerAPIHandler):
     """Start over REST, without a row left behind by a refusal."""
 
     @needs_scope("start:servers")
@@ -431,51 +423,45 @@ class WorkspaceServerAPIHandler(UserServerAPIHandler):
         with _drafts(self).hold(user, server_name):
             await super().post(user_name=user_name, server_name=server_name)
 
-    def check_xsrf_cookie(self) -> None:
-        """Refuse what another site sent, whatever token it has."""
-        super().check_xsrf_cookie()
-        refuse_from_elsewhere(self)
-
     async def patch(self, user_name: str, server_name: str = "") -> None:
         """Change a server's names and options; another name makes a server, for whoever may."""
         body = self.get_json_body()
         if not isinstance(body, dict) or not body.keys() <= _PATCHED:
             offered = ", ".join(sorted(_PATCHED))
             raise web.HTTPError(400, f"The body has {offered}, and nothing else.")
-        if (
-            "name" in body
-            and self.current_user is not None
-            and self.find_user(user_name) is not None
-        ):
-            found = await access.answer(self, Action.CREATE, user_name, server_name)
-            if not found.is_allowed:
-                raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
+        if "name" in body:
+            await self._require(Action.CREATE, user_name, server_name)
         await super().patch(user_name=user_name, server_name=server_name)
 
     async def put(self, user_name: str, server_name: str = "") -> None:
         """Create a server without starting it, if who asks may."""
-        if self.current_user is not None and self.find_user(user_name) is not None:
-            found = await access.answer(self, Action.CREATE, user_name, server_name)
-            if not found.is_allowed:
-                raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
+        await self._require(Action.CREATE, user_name, server_name)
         await super().put(user_name=user_name, server_name=server_name)
 
     async def delete(self, user_name: str, server_name: str = "") -> None:
         """Stop a server, or remove it with its record, if who asks may (F105)."""
         action = Action.TERMINATE if self._removes() else Action.STOP
+        if await self._require(action, user_name, server_name):
+            # The hub's scopes know no organizations: who leads one has none of its own on the members'.
+            self.expanded_scopes |= {f"delete:servers!user={user_name}"}
+            self.parsed_scopes = scopes.parse_scopes(self.expanded_scopes)
+        await super().delete(user_name=user_name, server_name=server_name)
+
+    async def _require(self, action: Action, user_name: str, server_name: str) -> bool:
+        """
+        Return whether the directory lets who asks do *action*; `False`: upstream says that they may not.
+
+        Raises:
+            HTTPError: 403 with who may; 404 for whoever may not know of it, as a stranger is told.
+        """
         if self.current_user is None or self.find_user(user_name) is None:
-            await super().delete(user_name=user_name, server_name=server_name)
-            return
+            return False
         found = await access.answer(self, action, user_name, server_name)
         if not found.is_allowed:
-            # Whoever may not know of it is told what a stranger is told.
             if not self.has_scope(f"read:servers!user={user_name}"):
                 raise web.HTTPError(404)
             raise web.HTTPError(403, f"{found.title}. {found.sentence} [{found.reason}]")
-        # The hub's scopes know no organizations: who leads one has none of its own on the members'.
-        self.expanded_scopes |= {f"delete:servers!user={user_name}"}
-        self.parsed_scopes = scopes.parse_scopes(self.expanded_scopes)
-        await super().delete(user_name=user_name, server_name=server_name)
+        return True
 
     def _removes(self) -> bool:
         body = self.get_json_body()
@@ -496,7 +482,6 @@ async def _refuse_access(handler: Any, found: access.Answer, owner: str, server:
         request_url=url_path_join(handler.hub.base_url, links.REQUEST_ACCESS),
         home_url=url_path_join(handler.hub.base_url, "home"),
         sign_out_url=url_path_join(handler.hub.base_url, "logout"),
-        asset_url=_asset_url(handler),
     )
     handler.finish(page)
 
@@ -513,16 +498,8 @@ class WorkspaceUrlHandler(StrictPage, UserUrlHandler):
         if is_let_through or "application/json" in self.request.headers.get("Accept", ""):
             await super().get(user_name, user_path)
             return
-        desk = access.desk_behind(self)
-        found = access.Answer(is_allowed=False)
-        if desk is not None:
-            actor = access.actor_of(self, Action.ACCESS, user_name, server)
-            found = await access.decided(desk, actor, Action.ACCESS, user_name, server)
+        found = await access.answer(self, Action.ACCESS, user_name, server)
         await _refuse_access(self, found, user_name, server)
-
-    def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
-        """Render upstream's page, with what ours needs beside upstream's words."""
-        return super().render_template(name, sync, **{"asset_url": _asset_url(self), **words})
 
 
 class WorkspaceAuthorizeHandler(StrictPage, OAuthAuthorizeHandler):
@@ -569,7 +546,6 @@ class RequestAccessHandler(StrictPage, BaseHandler):
                 owner=name,
                 who=await self._who(name),
                 url=self.request.path,
-                asset_url=_asset_url(self),
             )
         )
 
@@ -588,7 +564,6 @@ class RequestAccessHandler(StrictPage, BaseHandler):
                 "access_requested.html",
                 who=await self._who(name) if owner == name else _LOOKS_INTO_OTHERS,
                 home=url_path_join(self.hub.base_url, "home"),
-                asset_url=_asset_url(self),
             )
         )
 
@@ -656,18 +631,13 @@ class WorkspaceActivityHandler(ActivityAPIHandler):
         return await super().refresh_auth(user, force)
 
 
-class PreflightHandler(BaseHandler):
+class PreflightHandler(SentFromHere):
     """
     Says what would come of the form as it stands; starts, makes and reserves nothing (L2).
 
     POST with the form's fields, answered in JSON (`preflight.to_json`). The hub's XSRF check
     and scopes hold as for the form itself.
     """
-
-    def check_xsrf_cookie(self) -> None:
-        """Refuse what another site sent, whatever token it has."""
-        super().check_xsrf_cookie()
-        refuse_from_elsewhere(self)
 
     @web.authenticated
     @needs_scope("servers")

@@ -30,6 +30,7 @@ from tornado import web
 
 import eugospawner
 from eugospawner import assets
+from eugospawner.origins import SENTENCE, is_change_from_elsewhere
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.errors import StoreError, UnfitSettings
 from hub_services.common.problems import CONTENT_TYPE, RULES, DoorReason, Fault
@@ -119,13 +120,8 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
         # Who looks at a page is limited by nothing but their roles, and so is an admin's token. A session
         # of a page is a token that the hub made for its cookie.
         sent = self.hub_auth.get_token(self, in_cookie=False)
-        if (
-            not sent
-            and self.request.method not in {"GET", "HEAD", "OPTIONS"}
-            and self.request.headers.get("Sec-Fetch-Site") in {"cross-site", "same-site"}
-        ):
-            message = "Another site sent this. Open the page here and try again."
-            raise Fault(DoorReason.NOT_PERMITTED, message)
+        if not sent and is_change_from_elsewhere(self.request.method, self.request.headers):
+            raise Fault(DoorReason.NOT_PERMITTED, SENTENCE)
         limited = (bool(sent) or not model.get("session_id")) and not is_admin
         self.actor = Actor(
             name=model["name"], is_admin=is_admin, scopes=frozenset(scopes) if limited else None
