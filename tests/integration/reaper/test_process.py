@@ -86,9 +86,11 @@ def test_a_signal_ends_it_cleanly_even_while_nobody_answers(environment, number)
     )
     with process:
         try:
-            time.sleep(3)
+            # Before it says so it listens to no signal, and whoever starts the tests may have it ignore SIGINT.
+            first = process.stderr.readline()
             process.send_signal(number)
-            _, said = process.communicate(timeout=SECONDS)
+            _, rest = process.communicate(timeout=SECONDS)
+            said = first + rest
         finally:
             process.kill()
     assert process.returncode == 0, said
