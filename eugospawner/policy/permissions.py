@@ -23,7 +23,7 @@ from eugospawner.policy.accounts import (
 from eugospawner.policy.roles import Action, Grant, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 #: Before each action in the hub's scopes.
 SCOPE: Final = "custom:eugo:"
@@ -76,6 +76,23 @@ def grants_of(person: Person, action: Action) -> Iterator[Grant]:
 def has(person: Person, action: Action) -> bool:
     """Whether *person* is given *action* on what is their own."""
     return any(True for _ in grants_of(person, action))
+
+
+def giving(keys: Iterable[str], target: Person | Organization) -> tuple[Action, Object]:
+    """
+    Return what giving or taking roles needs: an action, and what it is done to.
+
+    Nobody gives a role above their own: those that reach beyond an organization are the platform's to give, and
+    owners are made by owners.
+
+    Args:
+        keys: Of the roles that are given or taken.
+        target: Who has them, or the organization that they are in.
+    """
+    given = frozenset(keys)
+    if given & roles.PLATFORM_ROLES:
+        return Action.STEER, Platform()
+    return (Action.ASSIGN_OWNER if roles.OWNER.key in given else Action.ASSIGN_ROLE), target
 
 
 def who_may(action: Action, target: Object) -> str:

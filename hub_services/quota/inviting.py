@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner import links
 from eugospawner.enrolment import gifts
-from eugospawner.policy import roles
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.permissions import Platform, may, who_may
-from eugospawner.policy.roles import PLATFORM_ROLES, Action
+from eugospawner.policy.permissions import Platform, giving, may, who_may
+from eugospawner.policy.roles import Action
 from eugospawner.store.invitations import Invitation
 from hub_services.common.mail import MailError, address_of
 from hub_services.common.problems import DoorReason, Fault, existing, permit, settings_wrong
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from hub_services.common.mail import Mail
     from hub_services.quota.office import Office
 
+#: How a refusal says which roles it is about.
+_AS: Final = {Action.ASSIGN_OWNER: " as owners", Action.STEER: " with roles beyond it"}
 #: Whoever invites more people at once than this sends letters for somebody else.
 MOST_OPEN: Final = 200
 
@@ -55,7 +56,7 @@ class Inviting:
         """Return invitations to an organization, or to all that one invites to; newest first."""
         settings, store = await self._office.settings(), await self._office.open_store()
         if query.organization is not None:
-            organization = self._organization(settings, actor, query.organization)
+            organization = self._office.organization(settings, actor, query.organization)
             found: Iterable[Invitation] = await store.invitations.of_organization(organization.key)
         else:
             found = await store.invitations.of_organization(None)
@@ -79,7 +80,7 @@ class Inviting:
             email = address_of(new.email)
         except ValueError as error:
             raise Fault(DoorReason.MALFORMED, f"body.email: {error}.") from error
-        organization = self._organization(settings, actor, new.organization)
+        organization = self._office.organization(settings, actor, new.organization)
         self._require_gifts(settings, actor, organization, new)
         now = self._office.clock.now()
         invitation = Invitation(
@@ -181,14 +182,6 @@ class Inviting:
         invitation = existing(found, "invitation", identifier)
         return invitation, settings.directory.organizations[invitation.organization]
 
-    def _organization(self, settings: Settings, actor: Actor, key: str) -> Organization:
-        """Return the organization, to whoever knows of it."""
-        person = settings.directory.people.get(actor.name)
-        is_in_it = person is not None and person.organization == key
-        knows = is_in_it or self._may_invite(settings, actor, key)
-        found = settings.directory.organizations.get(key) if knows else None
-        return existing(found, "organization", key)
-
     def _may_invite(self, settings: Settings, actor: Actor, organization: str) -> bool:
         found = settings.directory.organizations.get(organization)
         return found is not None and may(
@@ -210,18 +203,12 @@ class Inviting:
             allowed=may(actor, Action.ASSIGN_ROLE, organization, people),
             ask=who_may(Action.ASSIGN_ROLE, organization),
         )
-        if roles.OWNER.key in new.roles:
-            permit(
-                f"{what} as owners",
-                allowed=may(actor, Action.ASSIGN_OWNER, organization, people),
-                ask=who_may(Action.ASSIGN_OWNER, organization),
-            )
-        if PLATFORM_ROLES & set(new.roles):
-            permit(
-                f"{what} with roles beyond it",
-                allowed=may(actor, Action.STEER, Platform(), people),
-                ask=who_may(Action.STEER, Platform()),
-            )
+        action, target = giving(new.roles, organization)
+        permit(
+            f"{what}{_AS.get(action, '')}",
+            allowed=may(actor, action, target, people),
+            ask=who_may(action, target),
+        )
         if new.quotas:
             permit(
                 "give quotas to people",

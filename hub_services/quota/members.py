@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from eugospawner.policy import roles
 from eugospawner.policy.entitlement_rules import local
-from eugospawner.policy.permissions import Platform, may, who_may
-from eugospawner.policy.roles import MEANINGS, PERMISSIONS, PLATFORM_ROLES, Action
+from eugospawner.policy.permissions import giving, may, who_may
+from eugospawner.policy.roles import MEANINGS, PERMISSIONS, Action
 from hub_services.common.problems import DoorReason, Fault, existing, permit
 from hub_services.common.web import Page
 from hub_services.quota import models
@@ -77,16 +77,11 @@ class _MembersPage(Page):
             Fault: It is somebody else.
         """
         settings = await self._office.settings()
-        directory, actor = settings.directory, self.actor
-        person = directory.people.get(actor.name)
-        found = directory.organizations.get(key)
-        allowed = found is not None and may(actor, Action.ASSIGN_ROLE, found, directory.people)
-        if not allowed and (person is None or person.organization != key):
-            found = None
-        organization = existing(found, "organization", key)
+        organization = self._office.organization(settings, self.actor, key)
+        people = settings.directory.people
         permit(
             f"manage the people of {organization.display_name}",
-            allowed=allowed,
+            allowed=may(self.actor, Action.ASSIGN_ROLE, organization, people),
             ask=who_may(Action.ASSIGN_ROLE, organization),
         )
         return settings, organization
@@ -318,13 +313,8 @@ def _lines(
     keys = {role.key for role in had}
     lines = []
     for role in settings.directory.roles_of(organization.key).values():
-        ask = ""
-        if role.key in PLATFORM_ROLES and not may(actor, Action.STEER, Platform(), people):
-            ask = who_may(Action.STEER, Platform())
-        elif role.key == roles.OWNER.key and not may(
-            actor, Action.ASSIGN_OWNER, organization, people
-        ):
-            ask = who_may(Action.ASSIGN_OWNER, organization)
+        action, target = giving((role.key,), organization)
+        ask = "" if may(actor, action, target, people) else who_may(action, target)
         if not ask or role.key in keys:
             lines.append(
                 RoleLine(

@@ -23,7 +23,7 @@ from hub_services.quota import models, views
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from eugospawner.policy.accounts import Accounts, Actor, Project
+    from eugospawner.policy.accounts import Accounts, Actor, Organization, Project
     from eugospawner.policy.permissions import Object
     from eugospawner.settings import Settings
     from eugospawner.source import Source
@@ -221,6 +221,22 @@ class Office:
             if may(actor, Action.SEE_USAGE, project, people):
                 found[project.key] = project
         return [(project.key, project.display_name) for project in found.values()]
+
+    def organization(self, settings: Settings, actor: Actor, key: str) -> Organization:
+        """
+        Return the organization *key*, to whoever is in it or assigns roles there.
+
+        Raises:
+            Fault: There is none, or who asks need not know of it.
+        """
+        directory = settings.directory
+        person = directory.people.get(actor.name)
+        found = directory.organizations.get(key)
+        is_in_it = person is not None and person.organization == key
+        knows = found is not None and (
+            is_in_it or may(actor, Action.ASSIGN_ROLE, found, directory.people)
+        )
+        return existing(found if knows else None, "organization", key)
 
     async def organizations(self, actor: Actor) -> list[tuple[str, str]]:
         """Return key and name of the organizations whose usage *actor* may see."""

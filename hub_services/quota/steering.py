@@ -18,8 +18,8 @@ import yaml
 
 from eugospawner.policy import roles
 from eugospawner.policy.errors import ConfigError
-from eugospawner.policy.permissions import Platform, may, who_may
-from eugospawner.policy.roles import PLATFORM_ROLES, Action
+from eugospawner.policy.permissions import Platform, giving, may, who_may
+from eugospawner.policy.roles import Action
 from eugospawner.settings import CHANGEABLE
 from eugospawner.store.changes import LARGEST_DOCUMENT
 from hub_services.common.problems import (
@@ -249,10 +249,9 @@ class Steering:
             return self._may_change_roles(actor, settings, key, before, document)
         if section == "projects" and before is not None and document is not None:
             project = settings.directory.projects.get(key)
-            with_no_plan = [{**each, "plan": None} for each in (before, document)]
             return (
                 project is not None
-                and with_no_plan[0] == with_no_plan[1]
+                and _changes_only("plan", before, document)
                 and may(actor, Action.BIND_PLAN, project, people)
             )
         return False
@@ -262,31 +261,24 @@ class Steering:
     ) -> bool:
         """Whether *actor* leads the organization that *name* is and stays in, and changes roles alone."""
         people = settings.directory.people
-        if before is None or document is None:
-            return False
-        others = [{k: v for k, v in each.items() if k != "role"} for each in (before, document)]
         person = people.get(name)
-        if person is None or not person.organization or others[0] != others[1]:
-            return False
-        if not may(actor, Action.ASSIGN_ROLE, person, people):
+        if person is None or not person.organization or not _changes_only("role", before, document):
             return False
         if "role" in person.provided and before != document:
             return False
-        given = {*_keys(before.get("role")), *_keys(document.get("role"))}
-        if given & PLATFORM_ROLES:
-            return False
-        return roles.OWNER.key not in given or may(actor, Action.ASSIGN_OWNER, person, people)
+        return may(actor, Action.ASSIGN_ROLE, person, people) and may(
+            actor, *giving(_given(before, document), person), people
+        )
 
     def _may_change_roles(
         self, actor: Actor, settings: Settings, key: str, before: Any, document: Any
     ) -> bool:
         """Whether *actor* leads the organization, and changes its own roles alone."""
         organization = settings.directory.organizations.get(key)
-        if organization is None or before is None or document is None:
-            return False
-        others = [{k: v for k, v in each.items() if k != "roles"} for each in (before, document)]
-        return others[0] == others[1] and may(
-            actor, Action.ASSIGN_ROLE, organization, settings.directory.people
+        return (
+            organization is not None
+            and _changes_only("roles", before, document)
+            and may(actor, Action.ASSIGN_ROLE, organization, settings.directory.people)
         )
 
     def _who_may_change(self, settings: Settings, section: str, key: str, document: Any) -> str:
@@ -309,11 +301,7 @@ class Steering:
             ):
                 if "role" in person.provided:
                     return "whoever manages roles at your identity provider, which says this one"
-                given = {*_keys((before or {}).get("role")), *_keys((document or {}).get("role"))}
-                if given & PLATFORM_ROLES:
-                    return _STEERS
-                owner = roles.OWNER.key in given
-                return who_may(Action.ASSIGN_OWNER if owner else Action.ASSIGN_ROLE, person)
+                return who_may(*giving(_given(before, document), person))
             case "organizations" if key in directory.organizations and _changes_only(
                 "roles", before, document
             ):
@@ -368,6 +356,11 @@ def _keys(role: Any) -> frozenset[str]:
     if role is None:
         return frozenset({roles.MEMBER.key})
     return frozenset([role] if isinstance(role, str) else map(str, role))
+
+
+def _given(before: Any, document: Any) -> frozenset[str]:
+    """Return the keys of the roles that a change of somebody's entry gives, takes or leaves."""
+    return _keys(before.get("role")) | _keys(document.get("role"))
 
 
 def _changes_only(name: str, before: Any, document: Any) -> bool:
