@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +9,11 @@ import pytest
 import requests
 from requests.cookies import RequestsCookieJar
 
-from eugospawner.store import upgrade
-from hub_services.common.clock import SystemClock
-from scripts.local import keycloak, ports, seed
+from scripts.local import keycloak, ports
 from scripts.local.environment import Environment
 from scripts.local.trouble import Trouble
-from tests.integration.keycloak.keycloaks import CLIENT_SECRET, Realm, running, until
-from tests.integration.sso.conftest import CATALOG, ROOT, TOKEN, Hub
+from tests.integration.keycloak.keycloaks import CLIENT_SECRET, Realm, running
+from tests.integration.sso.conftest import ROOT, Hub, signing_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,37 +44,14 @@ def realm(server: Keycloak) -> Realm:
 
 @pytest.fixture(scope="session")
 def hub(realm: Realm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
-    store = f"sqlite:///{folder / 'store.sqlite'}"
-    upgrade(store)
-    asyncio.run(seed.sow(store, CATALOG, SystemClock().now()))
-    (folder / "later").write_text("0")
-    environment = {
-        **os.environ, "SSO_FOLDER": str(folder), "SSO_URL": realm.hub, "SSO_TOKEN": TOKEN,
-        "SSO_ISSUER": realm.issuer, "SSO_SECRET": CLIENT_SECRET, "SSO_CATALOG": str(CATALOG),
-        "JUPYTERHUB_CRYPT_KEY": "00" * 32, "PYTHONPATH": str(ROOT), "NO_PROXY": "*",
-    }  # fmt: skip
-    config = Path(__file__).with_name("hub_config.py")
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "--debug", "--config", str(config)],
-            cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    found = Hub(url=realm.hub, folder=folder, process=process)
-    try:
-        until(lambda: process.poll() is not None or _is_up(found.url), seconds=60)
-        assert process.poll() is None, found.log
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/hub/health", timeout=5).ok
-    except requests.ConnectionError:
-        return False
+    with signing_in(
+        tmp_path_factory.mktemp("hub"),
+        realm.hub,
+        issuer=realm.issuer,
+        secret=CLIENT_SECRET,
+        config=Path(__file__).with_name("hub_config.py"),
+    ) as running:
+        yield running
 
 
 @pytest.fixture

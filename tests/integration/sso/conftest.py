@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -165,21 +166,18 @@ def server() -> Iterator[Server]:
     started.stop()
 
 
-@pytest.fixture(scope="module")
-def hub(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
-    folder = tmp_path_factory.mktemp("hub")
+@contextlib.contextmanager
+def signing_in(folder: Path, url: str, *, issuer: str, secret: str, config: Path) -> Iterator[Hub]:
+    """Run a hub at *url* that signs people in at *issuer*, on a store with the demo's people."""
     store = f"sqlite:///{folder / 'store.sqlite'}"
     upgrade(store)
     asyncio.run(seed.sow(store, CATALOG, SystemClock().now()))
     (folder / "later").write_text("0")
-    (port,) = ports.choose(1)
-    url = f"http://127.0.0.1:{port}"
     environment = {
         **os.environ, "SSO_FOLDER": str(folder), "SSO_URL": url, "SSO_TOKEN": TOKEN,
-        "SSO_ISSUER": server.issuer, "SSO_SECRET": SECRET, "SSO_CATALOG": str(CATALOG),
+        "SSO_ISSUER": issuer, "SSO_SECRET": secret, "SSO_CATALOG": str(CATALOG),
         "JUPYTERHUB_CRYPT_KEY": "00" * 32, "PYTHONPATH": str(ROOT), "NO_PROXY": "*",
     }  # fmt: skip
-    config = Path(__file__).with_name("hub_config.py")
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "jupyterhub", "--debug", "--config", str(config)],
@@ -191,6 +189,19 @@ def hub(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hu
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def hub(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    (port,) = ports.choose(1)
+    with signing_in(
+        tmp_path_factory.mktemp("hub"),
+        f"http://127.0.0.1:{port}",
+        issuer=server.issuer,
+        secret=SECRET,
+        config=Path(__file__).with_name("hub_config.py"),
+    ) as running:
+        yield running
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], folder: Path) -> None:
