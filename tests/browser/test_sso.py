@@ -57,6 +57,9 @@ def test_in_through_the_provider_and_out_there_ends_the_session_here(demo, page)
     page.goto(f"{demo.ready['url']}/hub/spawn")
     expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")
     expect(page.locator("#eugo-projects")).to_contain_text("Vision")
+    page.click("#eugo-start")
+    page.wait_for_url("**/user/alice/lab**", timeout=2 * MINUTE, wait_until="commit")
+    expect(page.locator("#jp-top-panel")).to_be_visible(timeout=2 * MINUTE)
 
     issuer = json.loads((demo.data / "sso.json").read_text())["issuer"]
     page.goto(f"{issuer}/session/end")  # at the provider, without the hub
@@ -64,6 +67,8 @@ def test_in_through_the_provider_and_out_there_ends_the_session_here(demo, page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Signed out")
     page.goto(f"{demo.ready['url']}/hub/home")
     expect(page).to_have_url(re.compile("/hub/login"))
+    page.goto(f"{demo.ready['url']}/services/quota/")  # and so are those of services
+    expect(page).not_to_have_url(re.compile("/services/quota/$"))
 
 
 def test_who_is_no_member_at_the_provider_any_more_is_none_here(demo, page):
