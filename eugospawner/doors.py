@@ -29,11 +29,10 @@ from tornado import web
 
 from eugospawner import links
 from eugospawner.frames import StrictPage, asset_url
-from eugospawner.oidc.mapping import Overage
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
 from eugospawner.origins import is_from_elsewhere
-from eugospawner.policy.errors import EugoError, SignInError
+from eugospawner.policy.errors import EugoError, SignInError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +129,7 @@ def help_for(error: BaseException) -> Help:
             return AWAY
         case ProviderRefused():
             return REFUSED
-        case Overage() | SignInError():
+        case SignInError():
             return NOT_LET_IN._replace(what=f"{error}.")
         case _:
             return BROKEN
@@ -252,13 +251,19 @@ class Invited(_Door, StrictPage):
 
     async def get(self) -> None:
         """Show it; nothing is redeemed by looking at it, as mail scanners do."""
-        found = await self._find(self.get_argument("token", ""))
-        await self._show(found)
+        try:
+            await self._show(await self._find(self.get_argument("token", "")))
+        except StoreError as error:
+            await self._broken(error)
 
     async def post(self) -> None:
         """Go and sign in; whoever comes back redeems it."""
         token = self.get_body_argument("token", "")
-        found = await self._find(token)
+        try:
+            found = await self._find(token)
+        except StoreError as error:
+            await self._broken(error)
+            return
         if found is None:
             await self._show(None)
             return
@@ -272,6 +277,10 @@ class Invited(_Door, StrictPage):
             secure=self.request.protocol == "https",
         )
         self.redirect(url_path_join(self.hub.base_url, "oauth_login"))
+
+    async def _broken(self, error: StoreError) -> None:
+        self.log.warning("An invitation cannot be looked up: %s", error)
+        await self._help(BROKEN)
 
     async def _find(self, token: str) -> Invitation | None:
         """Return what *token* is for, if it can be redeemed."""

@@ -558,7 +558,12 @@ class RequestAccessHandler(StrictPage, BaseHandler):
             raise web.HTTPError(400, "owner: expected a name. Go back and try again.")
         name = self.current_user.name
         what = f"people.{name}" if (owner, server) == (name, "") else f"workspace.{owner}/{server}"
-        await desk.wish(what, actor=name)
+        try:
+            await desk.wish(what, actor=name)
+        except StoreError as error:
+            raise web.HTTPError(
+                503, "Your request could not be put on record. Try again in a few minutes."
+            ) from error
         self.finish(
             await self.render_template(
                 "access_requested.html",

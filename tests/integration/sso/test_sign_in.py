@@ -1,7 +1,9 @@
 """Through a real hub: in, out, and every way in that is none (F108 to F110)."""
 
+import contextlib
 import html
 import re
+import sqlite3
 from datetime import timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -533,6 +535,21 @@ def test_a_link_that_is_none_leads_to_help(hub, browser, token):
     page = browser.get(f"{hub.url}/hub/eugo/invitation?token={token}", timeout=30)
     assert (page.status_code, help_of(page)) == (404, "invitation-over")
     assert "<svg>" not in page.text
+
+
+def test_while_the_records_are_away_an_invitation_is_not_lost(hub, browser, server):
+    invite(hub, "six")
+    with contextlib.closing(sqlite3.connect(hub.folder / "store.sqlite")) as database:
+        database.execute("ALTER TABLE invitations RENAME TO away")
+        try:
+            page = browser.get(f"{hub.url}/hub/eugo/invitation?token=six-token", timeout=30)
+        finally:
+            database.execute("ALTER TABLE away RENAME TO invitations")
+    assert (page.status_code, help_of(page)) == (503, "unavailable")
+    assert "six-token" not in hub.log
+    newcomer(server, "17")
+    assert accept(browser, hub, "six-token").status_code == 200
+    assert entry_of(hub, "people", "new-17")["organization"] == "umbrella"
 
 
 def test_no_token_of_a_link_stands_in_the_log(hub, browser, server):
