@@ -217,7 +217,7 @@ class EugoAuthenticator(GenericOAuthenticator):
         """Write into the audit what somebody did here; if that fails, the log has it."""
         try:
             store = await self._store.get()
-            await store.changes.record(
+            await store.audit.record(
                 action, f"people.{username}", actor=username, at=self.now(), detail=detail
             )
         except StoreError as error:

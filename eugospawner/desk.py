@@ -24,6 +24,7 @@ from eugospawner.once import Once
 from eugospawner.policy import limits
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.lifecycle import Ending
 from eugospawner.policy.permissions import Workspace, has
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.policy.roles import Action
@@ -31,7 +32,7 @@ from eugospawner.policy.volumes import Volumes
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
-from eugospawner.store.changes import REQUEST
+from eugospawner.store.audit import REQUEST
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class Desk:
                 since=now if usage else None,
                 spans=limits.spans_of(catalog.quotas),
                 volumes_of=owner if volumes else None,
-                workspaces_of=owner if workspaces or matters else None,
+                workspaces_of=owner if workspaces or matters or usage else None,
                 name=name if usage else None,
                 projects=[project.key for project in accounts.projects],
             )
@@ -180,6 +181,7 @@ class Desk:
                 accounts,
                 names=brief.holders,
                 servers=frozenset(each.server for each in brief.workspaces),
+                states={each.server: each.state for each in brief.workspaces},
             )
         return Circumstances(
             revision=revision,
@@ -218,15 +220,43 @@ class Desk:
         """Write a line of the audit; if that fails, the log has it."""
         try:
             store = await self.store()
-            await store.changes.record(action, what, actor=actor, at=self._now())
+            await store.audit.record(action, what, actor=actor, at=self._now())
         except StoreError as error:
             self._log.warning("%s: %s %s was not recorded: %s", actor, action, what, error)
+
+    async def say_why(
+        self, session_id: str, *, owner: str, actor: str, reason: Ending | None = None
+    ) -> None:
+        """
+        Record why a session is about to be stopped; if that fails it is stopped all the same.
+
+        Args:
+            reason: `None`: *actor* wants it, who is the owner or an admin.
+        """
+        if reason is None:
+            reason = Ending.USER if actor == owner else Ending.ADMIN
+        try:
+            store = await self.store()
+            await store.sessions.ask_to_stop(session_id, reason=reason, actor=actor, at=self._now())
+        except StoreError as error:
+            self._log.warning("Why %s of %s stops was not recorded: %s", session_id, owner, error)
+
+    async def note_activity(self, seen: Mapping[str, datetime]) -> None:
+        """Record when work was seen in which sessions; no moment is later than now."""
+        now = self._now()
+        try:
+            store = await self.store()
+            await asyncio.gather(
+                *(store.sessions.note_activity(each, min(at, now)) for each, at in seen.items())
+            )
+        except StoreError as error:
+            self._log.warning("Activity was not recorded: %s", error)
 
     async def wish(self, what: str, *, actor: str) -> None:
         """Record that *actor* asks for access to *what*, unless they did within a day."""
         try:
             store = await self.store()
-            lines = await store.changes.audit(about=what)
+            lines = await store.audit.lines(about=what)
             if any(
                 each.action == REQUEST
                 and each.actor == actor
@@ -234,7 +264,7 @@ class Desk:
                 for each in lines
             ):
                 return
-            await store.changes.record(REQUEST, what, actor=actor, at=self._now())
+            await store.audit.record(REQUEST, what, actor=actor, at=self._now())
         except StoreError as error:
             self._log.warning("%s: the request for %s was not recorded: %s", actor, what, error)
             raise

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from eugospawner.manifests import allocation
 from eugospawner.manifests.pod import STARTUP
 from eugospawner.policy.catalog import WHOLE_PERCENT
+from eugospawner.policy.lifecycle import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,8 @@ NOTEBOOK: Final = "notebook"
 _MOST_RESTARTS: Final = 2
 #: Back-off follows a second failure: the first may be a passing fault of the registry.
 _NO_IMAGE: Final = frozenset({"ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+#: What the kubelet or the node controller says of a Pod whose node goes away.
+_NODE_IS_GONE: Final = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated"})
 _NO_CONTAINER: Final = frozenset({"CreateContainerConfigError", "CreateContainerError"})
 
 
@@ -281,6 +284,34 @@ def exit_code(pod: Json | None) -> int | None:
     if _keeps_ending(notebook):
         return _code_of(notebook["lastState"]["terminated"])
     return None
+
+
+def ending_of(pod: Json, status: int) -> str:
+    """Return the machine reason of the end of *pod*, whose program ended with *status*."""
+    if pod["status"].get("reason") in _NODE_IS_GONE:
+        return Ending.NODE_LOST
+    # 0: somebody shut the program down from inside, which is a stop like any.
+    return Ending.CRASH if status else Ending.STOPPED
+
+
+def last_words(pod: Json) -> str | None:
+    """Return what is known of how the program of *pod* ended; `None`: nothing is."""
+    notebook = _container(pod, NOTEBOOK) or {}
+    ended = (notebook.get("state") or {}).get("terminated") or (
+        notebook.get("lastState") or {}
+    ).get("terminated")
+    said = pod["status"].get("message") or ""
+    if ended is None:
+        return _short(said) if said else None
+    if ended.get("reason") == "OOMKilled":
+        return "It used more memory than it has. Choose more memory, or work on less data."
+    code = ended.get("exitCode", 1)
+    return f"Its program ended with exit code {code}." if code else None
+
+
+def event_words(event: Json) -> str:
+    """Return a Kubernetes event as a line of a log."""
+    return f"{event.get('reason') or 'Event'}: {_short(event.get('message') or '')}"
 
 
 def _code_of(ended: Json | None) -> int:

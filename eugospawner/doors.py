@@ -27,12 +27,13 @@ from oauthenticator.oauth2 import (
 )
 from tornado import web
 
-from eugospawner import links
+from eugospawner import access, links
 from eugospawner.frames import StrictPage, asset_url
 from eugospawner.oidc.relying import ProviderRefused, ProviderUnavailable
 from eugospawner.oidc.tokens import Flaw, TokenRefused
 from eugospawner.origins import is_from_elsewhere
 from eugospawner.policy.errors import EugoError, SignInError, StoreError
+from eugospawner.policy.lifecycle import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -407,6 +408,9 @@ class BackChannelLogout(BaseHandler):
         return {name for name in (by_subject, by_session) if name}
 
     async def _stop(self, user: Any, server: str) -> None:
+        desk, session = access.desk_behind(self), user.spawners[server]._session_id  # noqa: SLF001
+        if desk is not None and session:
+            await desk.say_why(session, owner=user.name, actor=user.name, reason=Ending.SIGNED_OUT)
         try:
             await self.stop_single_user(user, server)
         except Exception:

@@ -24,10 +24,12 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import contextmanager
+from datetime import UTC
 from itertools import count
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from dateutil.parser import parse as dateutil_parse
 from jupyterhub import apihandlers, handlers, orm, scopes
 from jupyterhub.apihandlers.auth import OAuthAuthorizeHandler
 from jupyterhub.apihandlers.users import ActivityAPIHandler, SelfAPIHandler, UserServerAPIHandler
@@ -49,6 +51,7 @@ from eugospawner.policy.roles import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
 #: Fields of the form: the words of a request, and volumes pair by pair.
 _FIELDS: Final = frozenset({*options.WORDS, "volume_claim", "volume_path"})
@@ -394,6 +397,9 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
             raise web.HTTPError(404, f"{user.name} has no such server {server_name}")
         spawner = user.spawners[server_name]
         if spawner.pending == "spawn":
+            desk, session = access.desk_behind(self), getattr(spawner, "_session_id", "")
+            if desk is not None and session:
+                await desk.say_why(session, owner=user.name, actor=self.current_user.name)
             start = spawner._spawn_future  # noqa: SLF001 - upstream's own way to interrupt
             if start is not None:
                 start.cancel()
@@ -439,13 +445,40 @@ class WorkspaceServerAPIHandler(SentFromHere, UserServerAPIHandler):
         await super().put(user_name=user_name, server_name=server_name)
 
     async def delete(self, user_name: str, server_name: str = "") -> None:
-        """Stop a server, or remove it with its record, if who asks may (F105)."""
+        """
+        Stop a server, or remove it with its record, if who asks may (F105).
+
+        With `session` in the body only that session: a server that was started anew meanwhile goes on.
+        """
         action = Action.TERMINATE if self._removes() else Action.STOP
         if await self._require(action, user_name, server_name):
             # The hub's scopes know no organizations: who leads one has none of its own on the members'.
             self.expanded_scopes |= {f"delete:servers!user={user_name}"}
             self.parsed_scopes = scopes.parse_scopes(self.expanded_scopes)
+        if self.has_scope(f"delete:servers!server={user_name}/{server_name}"):
+            await self._prepare_stop(user_name, server_name)
         await super().delete(user_name=user_name, server_name=server_name)
+
+    async def _prepare_stop(self, user_name: str, server_name: str) -> None:
+        """
+        Put on record who wants a server stopped, and make sure that it is the one that is meant.
+
+        Raises:
+            HTTPError: 409, another session is meant than the one that runs.
+        """
+        user = self.find_user(user_name)
+        body = self.get_json_body()
+        meant = body.get("session") if isinstance(body, dict) else None
+        spawner = None if user is None else user.spawners.get(server_name)
+        if spawner is None:
+            return
+        session = getattr(spawner, "_session_id", "")
+        if meant is not None and spawner.active and meant != session:
+            raise web.HTTPError(409, "Another session of it runs by now. [session-changed]")
+        spawner.removed_by = self.current_user.name
+        desk = access.desk_behind(self)
+        if session and spawner.active and desk is not None:
+            await desk.say_why(session, owner=user_name, actor=self.current_user.name)
 
     async def _require(self, action: Action, user_name: str, server_name: str) -> bool:
         """
@@ -634,6 +667,29 @@ class WorkspaceActivityHandler(ActivityAPIHandler):
         if token is not None and (token.note or "").startswith(_SERVER_NOTE):
             return user
         return await super().refresh_auth(user, force)
+
+    @needs_scope("users:activity")
+    async def post(self, user_name: str) -> None:
+        """Take over what upstream takes, and keep of each server's session when it was used."""
+        await maybe_future(super().post(user_name=user_name))
+        user, body = self.find_user(user_name), self.get_json_body()
+        desk = access.desk_behind(self)
+        servers = body.get("servers") if isinstance(body, dict) else None
+        if user is None or desk is None or not servers:
+            return
+        seen = {}
+        for name, told in servers.items():
+            spawner = user.spawners.get(name)
+            session = getattr(spawner, "_session_id", "")
+            if session and spawner.active:
+                seen[session] = _moment(told["last_activity"])
+        await desk.note_activity(seen)
+
+
+def _moment(text: str) -> datetime:
+    """Return the moment of an ISO time that upstream has taken; without a zone it is UTC."""
+    found = dateutil_parse(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
 
 
 class PreflightHandler(SentFromHere):

@@ -72,6 +72,7 @@ def session_of(
         group_key=grant.project.group.key if grant.project.group else None,
         organization=grant.project.organization.key if grant.project.organization else None,
         options=text_of(options),
+        plan=grant.project.plan.key or None,
     )
 
 

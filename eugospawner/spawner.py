@@ -12,6 +12,7 @@ dies at any await leaves nothing that it does not adopt or sweep later (promise 
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from jupyterhub.utils import maybe_future
@@ -22,9 +23,12 @@ from eugospawner import cluster, diagnosis, podspec, refusals
 from eugospawner.deciding import DecidingSpawner
 from eugospawner.manifests import allocation, claims, configured, gate, labels, storage
 from eugospawner.policy.errors import ClusterError, StoreError
+from eugospawner.policy.lifecycle import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from jupyterhub.spawner import SpawnException
 
     from eugospawner.policy.decisions import Gpus
     from eugospawner.reflector import EventReflector, PodReflector
@@ -44,6 +48,9 @@ class EugoSpawner(DecidingSpawner):
     """Starts workspaces that admission admitted, and says what happens in plain words."""
 
     _end_reason = ""
+    _problem: str | None = None
+    #: Who wants the server removed, for the audit.
+    removed_by = ""
     _pvc_exists: bool
 
     @property
@@ -69,6 +76,11 @@ class EugoSpawner(DecidingSpawner):
 
     # Starting
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        #: What was seen of the start that is on its way: when, by sentence, in order.
+        self._seen: dict[str, str] = {}
+
     async def _start(self) -> str:
         """
         Start the workspace and return its address.
@@ -78,21 +90,40 @@ class EugoSpawner(DecidingSpawner):
                 cannot mend. JupyterHub then calls `stop`, which removes what was made.
             TimeoutError: It was not ready within `start_timeout`.
         """
-        self._end_reason = "start-failed"
+        self._end_reason, self._problem, self._seen = Ending.START_FAILED.value, None, {}
         await self.load_user_options()
         try:
             await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
             async with self.desk.turn:
                 await self._create()
-            async with asyncio.timeout(self.start_timeout):
+            async with self._in_time():
                 ready = await self._until_ready()
             await self._bind(ready)
         except ApiException as error:
-            raise refusals.cluster_refused(cluster.to_error("start", error)) from error
+            raise self._broke(refusals.cluster_refused(cluster.to_error("start", error))) from error
         except (StoreError, ClusterError, gate.ManifestRefused) as error:
-            raise refusals.answer_to(error, self.log) from error
+            raise self._broke(refusals.answer_to(error, self.log)) from error
         self._end_reason = ""
         return str(self._get_pod_url(ready))
+
+    def _broke(self, refusal: SpawnException) -> SpawnException:
+        """Keep what *refusal* says as what was wrong with the start."""
+        self._problem = str(refusal.jupyterhub_message)
+        return refusal
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """Allow a start its time, and keep what it waited for if that was too short."""
+        try:
+            async with asyncio.timeout(self.start_timeout):
+                yield
+        except TimeoutError:
+            waited = list(self._seen)[-1:]
+            self._problem = (
+                f"It was not ready within {self.start_timeout // 60} minutes. "
+                f"The last that was seen: {waited[0] if waited else 'nothing.'}"
+            )
+            raise
 
     async def _create(self) -> None:
         """Record the session and create its Pod, after everything the Pod refers to."""
@@ -153,11 +184,12 @@ class EugoSpawner(DecidingSpawner):
         watches, healed = self.desk.watches, False
         while True:
             pod = self._pod
+            events = watches.events.of_pod(self._pod_key)
+            self._note(pod, events)
             if diagnosis.is_ready(pod):
                 return pod
-            events = watches.events.of_pod(self._pod_key)
             if (failure := diagnosis.failure_of(pod, events)) is not None:
-                self._end_reason = failure.reason
+                self._end_reason, self._problem = failure.reason, failure.sentence
                 raise refusals.failed(failure)
             gpus = self.desk.gpus_of(pod)
             if gpus is not None and not healed and diagnosis.misses_template(events):
@@ -166,6 +198,28 @@ class EugoSpawner(DecidingSpawner):
                 self.desk.templates.forget(self.namespace, claims.make_claim_template(gpus))
                 await self._ensure_template(gpus)
             await watches.bell.wait(self._pod_key)
+
+    def _note(self, pod: Json | None, events: Sequence[Json]) -> None:
+        """Keep what is seen of the start for its log (F91): our words, then those of Kubernetes."""
+        at = self.now().isoformat(timespec="seconds")
+        claim = self.desk.watches.claims.of_pod(pod) if pod else None
+        progress = diagnosis.progress_of(pod, claim, events, self.desk.gpus_of(pod))
+        self._seen.setdefault(progress.message, at)
+        for event in events:
+            self._seen.setdefault(diagnosis.event_words(event), at)
+
+    async def _keep_log(self, session: str) -> None:
+        """Keep what was seen of the start; without a log it is a start all the same."""
+        seen, self._seen = self._seen, {}
+        if not seen or not session:
+            return
+        try:
+            store = await self.desk.store()
+            await store.sessions.note_deployment(
+                session, [(at, sentence) for sentence, at in seen.items()]
+            )
+        except StoreError as error:
+            self.log.warning("The log of the start of %s was lost: %s", self._log_name, error)
 
     async def _bind(self, pod: Json) -> None:
         """Read what the cluster gave and correct the charge to it (promise 5)."""
@@ -185,7 +239,11 @@ class EugoSpawner(DecidingSpawner):
         demand = None
         if record is not None:
             demand = self.desk.demand_of(record, self._slug, percent=percent, now=at)
-        await store.sessions.bind(session, granted_percent=percent, at=at, demand=demand)
+        self._seen.setdefault("Ready.", at.isoformat(timespec="seconds"))
+        await asyncio.gather(  # one transaction for both
+            store.sessions.bind(session, granted_percent=percent, at=at, demand=demand),
+            self._keep_log(session),
+        )
 
     async def get_url(self) -> str:
         """
@@ -241,10 +299,11 @@ class EugoSpawner(DecidingSpawner):
             return None
         if self._pod is not None:
             # 0: somebody shut the program down from inside, which is a stop like any.
-            self._end_reason = self._end_reason or ("crash" if status else "stopped")
+            self._end_reason = self._end_reason or diagnosis.ending_of(self._pod, status)
+            self._problem = self._problem or diagnosis.last_words(self._pod)
             await self.stop(now=True)
         else:
-            await self._end_session("gone")
+            await self._end_session(Ending.POD_GONE)
         return status
 
     # Stopping
@@ -258,7 +317,7 @@ class EugoSpawner(DecidingSpawner):
         await cluster.delete_pod(self.api, self.namespace, self.pod_name, grace_seconds=grace)
         async with asyncio.timeout(grace + _STOP_SECONDS):
             await watches.bell.until(self._pod_key, lambda: None if self._pod else True)
-        await self._end_session("stopped", session)
+        await self._end_session(Ending.STOPPED, session)
 
     def _session_of_pod(self) -> str:
         pod = self._pod
@@ -272,7 +331,10 @@ class EugoSpawner(DecidingSpawner):
             return
         try:
             store = await self.desk.store()
-            await store.sessions.end(session, reason=reason, at=self.now())
+            await asyncio.gather(
+                store.sessions.end(session, reason=reason, at=self.now(), problem=self._problem),
+                self._keep_log(session),
+            )
         except StoreError as error:
             self.log.warning("%s ended and could not be recorded: %s", self._log_name, error)
 
@@ -281,7 +343,9 @@ class EugoSpawner(DecidingSpawner):
         await super().delete_forever()
         try:
             store = await self.desk.store()
-            await store.workspaces.remove(self.user.name, self.name)
+            await store.workspaces.remove(
+                self.user.name, self.name, actor=self.removed_by or "hub", at=self.now()
+            )
         except StoreError as error:
             self.log.warning("%s was removed and keeps its name: %s", self._log_name, error)
 
@@ -289,4 +353,5 @@ class EugoSpawner(DecidingSpawner):
         """Forget the run that has ended."""
         super().clear_state()
         self._session_id = self._end_reason = self.landing_path = ""
+        self._problem, self._seen = None, {}
         self._admitted = self._record = None

@@ -18,6 +18,7 @@ from eugospawner.policy import roles
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from eugospawner.policy.lifecycle import State
     from eugospawner.policy.plans import Plan
     from eugospawner.policy.roles import Role
 
@@ -141,6 +142,7 @@ class Accounts:
         names: Who has a name that matters: owner and server by project and `names.key_of` it.
         servers: Names of the servers whose workspaces exist; read only for those who may not both
             create and deploy.
+        states: Where the owner's workspaces are in their lives, by server, as far as that was read.
     """
 
     person: Person
@@ -150,6 +152,7 @@ class Accounts:
         default_factory=dict[tuple[str, str], tuple[str, str]]
     )
     servers: frozenset[str] = frozenset()
+    states: Mapping[str, State] = field(default_factory=dict[str, "State"])
 
     @property
     def personal(self) -> Project:

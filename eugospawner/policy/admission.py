@@ -74,6 +74,7 @@ _ACCESS: Final = (
     entitlement_rules.permission,
     entitlement_rules.project,
     entitlement_rules.name,
+    entitlement_rules.state,
     entitlement_rules.queue,
 )
 #: Design §5, from the profile on.
@@ -167,6 +168,7 @@ QUESTIONS: Final[Mapping[_Rule, str]] = MappingProxyType(
         entitlement_rules.permission: "May who asks start workspaces of the owner?",
         entitlement_rules.project: "Is the owner in the project?",
         entitlement_rules.name: "Is the workspace's name fit and free?",
+        entitlement_rules.state: "Is the workspace in a state from which it starts?",
         entitlement_rules.queue: "Is the queue in the plan, and open?",
         _unknown_profile: "Does the profile exist?",
         request_rules.offered: "Does the profile have the flavor and the editor?",

@@ -16,6 +16,7 @@ from eugospawner.policy import names, permissions, storage, units
 from eugospawner.policy.accounts import Prerequisite
 from eugospawner.policy.catalog import WHOLE_PERCENT, Strategy
 from eugospawner.policy.decisions import Refusal, shown
+from eugospawner.policy.lifecycle import State
 from eugospawner.policy.limits import limits_of, used_words, words_of
 from eugospawner.policy.quota import MIB, Exceeds, Resource, Span, SubjectKind, fit
 from eugospawner.policy.reasons import Reason
@@ -61,6 +62,26 @@ def organization(case: Case) -> Iterator[Refusal]:
             f"Nothing can be started on its account until that is settled. {_contact(paying)}",
             change=_paid_for(case),
         )
+
+
+def state(case: Case) -> Iterator[Refusal]:
+    """Refuse a workspace that is suspended or is being destroyed (F20, F28)."""
+    match case.accounts.states.get(case.request.workspace):
+        case State.SUSPENDING | State.SUSPENDED | State.SUSPEND_FAILED:
+            yield Refusal(
+                reason=Reason.WORKSPACE_SUSPENDED,
+                word="options",
+                sentence="This workspace is suspended. Its files are kept. Contact your organization "
+                "owner, who can resume it.",
+            )
+        case State.TERMINATING | State.TERMINATE_FAILED:
+            yield Refusal(
+                reason=Reason.WORKSPACE_ENDING,
+                word="options",
+                sentence="This workspace is being destroyed. Create another one.",
+            )
+        case _:
+            return
 
 
 def prerequisites(case: Case) -> Iterator[Refusal]:

@@ -72,6 +72,8 @@ class Reason(StrEnum):
     TOO_MANY_VOLUMES = "too-many-volumes"
     VOLUMES_MORE_THAN_PLAN = "volumes-more-than-plan"
     STORAGE_EXHAUSTED = "storage-exhausted"
+    WORKSPACE_SUSPENDED = "workspace-suspended"
+    WORKSPACE_ENDING = "workspace-ending"
     IN_USE = "in-use"
     QUOTA_EXHAUSTED = "quota-exhausted"
     GPU_MODEL_ABSENT = "gpu-model-absent"
@@ -261,6 +263,14 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.STORAGE_EXHAUSTED: Rule(
         status=409, who=Who.ADMIN, meaning="A quota has no room for the new volumes."
+    ),
+    Reason.WORKSPACE_SUSPENDED: Rule(
+        status=409,
+        who=Who.ORGANIZATION_OWNER,
+        meaning="The workspace is suspended, and must be resumed first.",
+    ),
+    Reason.WORKSPACE_ENDING: Rule(
+        status=409, who=Who.YOU, meaning="The workspace is being destroyed."
     ),
     Reason.IN_USE: Rule(
         status=409,

@@ -57,9 +57,10 @@ ALL_SPANS: Final = frozenset(Span)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """On whose account a session runs, and what it takes per millisecond."""
+    """On whose account a session runs, *queue* being among them, and what it takes per millisecond."""
 
     session: str
+    queue: str
     subjects: tuple[Subject, ...]
     gpu_model: str
     rates: Amounts
@@ -80,6 +81,7 @@ def account_of(row: RowMapping | Mapping[str, Any]) -> Account:
         subjects.append(Subject(SubjectKind.ORGANIZATION, row["organization"]))
     return Account(
         session=row["id"],
+        queue=row["queue"],
         subjects=tuple(subjects),
         gpu_model=row["gpu_model"] or "",
         rates=Amounts(
@@ -174,6 +176,7 @@ class Book:
                 "kind": kind,
                 "day": day,
                 "recorded_at": self._at,
+                "queue": account.queue,
                 **_amounts("settled", settled),
                 **_amounts("reserved", reserved),
             }

@@ -1,5 +1,5 @@
 """
-Changes: what admins changed of the catalog and the accounts at run time, and the audit of it.
+Changes: what admins changed of the catalog and the accounts at run time.
 
 A change is an entry of `catalog.yaml` in the words of the file, by section and key; it wins over
 the file, and its removal hides the file's. Each has a revision that grows with every change of any
@@ -14,23 +14,22 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, func, insert, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from eugospawner.policy.errors import StoreError
+from eugospawner.store import audit
 from eugospawner.store.statements import Prepared, Put
-from eugospawner.store.tables import AuditRow, ChangeRow, table_of
+from eugospawner.store.tables import ChangeRow, table_of
 from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from eugospawner.store.database import Database
     from eugospawner.store.writer import Writer
 
-#: The action of somebody who asks for access.
-REQUEST: Final = "request-access"
 #: An entry is some lines of YAML; PostgreSQL keeps more, and nobody reads it.
 LARGEST_DOCUMENT: Final = 65_536
 
@@ -51,21 +50,8 @@ class Change:
     revision: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
-    """Who did what to which object, when and why; *detail* as JSON gives it."""
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    reason: str
-    detail: Any
-
-
 class Changes:
-    """The changes in the store, and the audit."""
+    """The changes in the store."""
 
     def __init__(self, database: Database, writer: Writer) -> None:
         self._database = database
@@ -112,53 +98,6 @@ class Changes:
             _PUT_ONE, {**row, "document": text, "expected": expected, "in_file": in_file}
         )
 
-    async def record(
-        self,
-        action: str,
-        what: str,
-        *,
-        actor: str,
-        at: datetime,
-        reason: str = "",
-        detail: Mapping[str, Any] | None = None,
-    ) -> None:
-        """
-        Write a line of the audit about what changes no entry: who signed in, who looked where.
-
-        Args:
-            what: Kind and key of the object: ``people.alice``, ``workspace.alice/thesis``.
-
-        Raises:
-            StoreError: It was not recorded.
-        """
-        row = storable(
-            {"actor": actor, "action": action, "object": what, "reason": reason, "at": at}
-        )
-        await self._writer.write(_RECORD_ONE, {**row, "detail": json.dumps(detail or {})})
-
-    async def audit(
-        self, *, limit: int = 100, before: int | None = None, about: str | None = None
-    ) -> tuple[Audit, ...]:
-        """
-        Return lines of the audit, newest first.
-
-        Args:
-            before: Only those with a smaller id; `None`: from the newest on.
-            about: Only those about this object, such as ``plans.research``; `None`: about all.
-        """
-        values = storable({"about": about}) | {"limit": limit, "before": before or _INT64_MAX}
-        statement = _NEWEST if about is None else _NEWEST_ABOUT
-        rows = await self._database.read("read the audit", statement, values)
-        return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
-
-    async def requests(self, objects: Sequence[str]) -> tuple[Audit, ...]:
-        """Return who asked for access to any of *objects*, newest first, at most a hundred."""
-        if not objects:
-            return ()
-        values = {"objects": list(objects), "action": REQUEST}
-        rows = await self._database.read("read requests for access", _REQUESTS, values)
-        return tuple(Audit(**{**row, "detail": json.loads(row["detail"])}) for row in rows)
-
 
 def read_changes(connection: Connection, revision: int) -> tuple[Change, ...]:
     """Return what was changed after *revision*, in order."""
@@ -194,28 +133,6 @@ def put_change(
     _put_one(connection, {**row, "document": text, "expected": None, "in_file": None})
 
 
-def record_line(
-    connection: Connection,
-    action: str,
-    what: str,
-    *,
-    actor: str,
-    at: datetime,
-    detail: Mapping[str, Any] | None = None,
-) -> None:
-    """Write a line of the audit in somebody's transaction."""
-    line = {
-        "at": at, "actor": actor, "action": action, "object": what, "reason": "",
-        "detail": json.dumps(detail or {}),
-    }  # fmt: skip
-    connection.execute(_RECORD, line)
-
-
-def _record(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
-    connection.execute(_RECORD, list(rows))
-    return [None] * len(rows)
-
-
 def _put(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[int | None]:
     return [_put_one(connection, row) for row in rows]
 
@@ -241,28 +158,23 @@ def _put_one(connection: Connection, row: dict[str, Any]) -> int | None:
         "changed_by": row["actor"],
     }
     _PUT.execute(connection, [change])
-    detail = {
-        "before": before,
-        "after": None if row["document"] is None else json.loads(row["document"]),
-    }
-    connection.execute(
-        _RECORD,
-        {
-            "at": row["at"],
-            "actor": row["actor"],
-            "action": "remove" if row["document"] is None else "change",
-            "object": f"{row['section']}.{row['key']}",
-            "reason": row["reason"],
-            "detail": json.dumps(detail),
+    line = audit.line_of(
+        "remove" if row["document"] is None else "change",
+        f"{row['section']}.{row['key']}",
+        actor=row["actor"],
+        at=row["at"],
+        reason=row["reason"],
+        detail={
+            "before": before,
+            "after": None if row["document"] is None else json.loads(row["document"]),
         },
     )
+    audit.append(connection, [line])
     return revision
 
 
 _CHANGES: Final = table_of(ChangeRow)
-_AUDIT: Final = table_of(AuditRow)
 _PUT: Final = Put(_CHANGES)
-_RECORD: Final = insert(_AUDIT)
 _LAST: Final = Prepared(select(func.max(_CHANGES.c.revision)))
 _BEFORE: Final = select(_CHANGES.c.document).where(
     _CHANGES.c.section == bindparam("b_section"), _CHANGES.c.key == bindparam("b_key")
@@ -271,26 +183,6 @@ _SINCE: Final = (
     select(_CHANGES)
     .where(_CHANGES.c.revision > bindparam("revision"))
     .order_by(_CHANGES.c.revision)
-)
-_INT64_MAX: Final = 2**63 - 1
-_NEWEST: Final = (
-    select(_AUDIT)
-    .where(_AUDIT.c.id < bindparam("before"))
-    .order_by(_AUDIT.c.id.desc())
-    .limit(bindparam("limit"))
-)
-_NEWEST_ABOUT: Final = _NEWEST.where(_AUDIT.c.object == bindparam("about"))
-_REQUESTS: Final = (
-    select(_AUDIT)
-    .where(
-        _AUDIT.c.object.in_(bindparam("objects", expanding=True)),
-        _AUDIT.c.action == bindparam("action"),
-    )
-    .order_by(_AUDIT.c.id.desc())
-    .limit(100)
-)
-_RECORD_ONE: Final[Write[dict[str, Any], None]] = Write(
-    apply=_record, key=lambda row: row["object"], what="record what somebody did"
 )
 _PUT_ONE: Final[Write[dict[str, Any], int | None]] = Write(
     apply=_put, key=lambda row: (row["section"], row["key"]), what="change an entry"

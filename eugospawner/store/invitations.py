@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from eugospawner.store.changes import last_revision, put_change, record_line
+from eugospawner.store import audit
+from eugospawner.store.changes import last_revision, put_change
 from eugospawner.store.tables import InvitationRow, table_of
 from eugospawner.store.types import storable
 from eugospawner.store.writer import Write
@@ -213,10 +214,14 @@ def _invitation(row: Any) -> Invitation:
 def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
     for row in rows:
         connection.execute(_INSERT, row)
-        record_line(
-            connection, "invite", _object(row), actor=row["created_by"], at=row["created_at"],
+        line = audit.line_of(
+            "invite",
+            _object(row),
+            actor=row["created_by"],
+            at=row["created_at"],
             detail={name: row[name] for name in ("email", "organization", "roles", "quotas")},
-        )  # fmt: skip
+        )
+        audit.append(connection, [line])
     return [None] * len(rows)
 
 
@@ -229,7 +234,9 @@ def _renew_one(connection: Connection, row: dict[str, Any]) -> bool:
     if not connection.execute(_SET_TOKEN, values).rowcount:
         return False
     what = f"invitations.{row['b_id']}"
-    record_line(connection, "invite-again", what, actor=row["actor"], at=row["at"])
+    audit.append(
+        connection, [audit.line_of("invite-again", what, actor=row["actor"], at=row["at"])]
+    )
     return True
 
 
@@ -246,7 +253,9 @@ def _revoke_one(connection: Connection, row: dict[str, Any]) -> Invitation | Non
     if not connection.execute(_SET_REVOKED, {"b_id": row["b_id"], "at": row["at"]}).rowcount:
         return None
     found = connection.execute(_BY_ID, {"id": row["b_id"]}).mappings().one()
-    record_line(connection, "revoke", _object(found), actor=row["actor"], at=row["at"])
+    audit.append(
+        connection, [audit.line_of("revoke", _object(found), actor=row["actor"], at=row["at"])]
+    )
     return _invitation(found)
 
 
@@ -267,7 +276,7 @@ def _redeem_one(connection: Connection, row: dict[str, Any]) -> bool:
             at=row["at"],
         )  # fmt: skip
     what = f"invitations.{row['b_id']}"
-    record_line(connection, "redeem", what, actor=row["username"], at=row["at"])
+    audit.append(connection, [audit.line_of("redeem", what, actor=row["username"], at=row["at"])])
     return True
 
 

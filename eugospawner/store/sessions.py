@@ -14,19 +14,25 @@ there a moment later was stopped late, which is our fault and not its owner's. S
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, update
 
 from eugospawner.policy.errors import StoreError
+from eugospawner.policy.lifecycle import Ending, State, after_end, may_become
 from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, cover, fit, whole_millisecond
+from eugospawner.store import audit
 from eugospawner.store.book import BIND, Account, Book, account_of
 from eugospawner.store.changes import last_revision
-from eugospawner.store.statements import InsertMany, Prepared
-from eugospawner.store.tables import SessionRow, table_of
+from eugospawner.store.statements import InsertMany, Prepared, Put
+from eugospawner.store.tables import DeploymentLogRow, SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
-from eugospawner.store.workspaces import NameTaken, Register
+from eugospawner.store.workspaces import InState, NameTaken, Register, Step, follow, object_of
 from eugospawner.store.writer import Write
 
 if TYPE_CHECKING:
@@ -42,7 +48,11 @@ if TYPE_CHECKING:
     from eugospawner.store.writer import Writer
 
 #: Why a session ended whose workspace was started anew while nobody had seen its end.
-SUPERSEDED: Final = "superseded"
+SUPERSEDED: Final = Ending.SUPERSEDED.value
+#: Who the audit says did what nobody asked for: the hub saw it.
+HUB: Final = "hub"
+#: More than this of a program's last words helps nobody.
+_LONGEST_PROBLEM: Final = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,7 @@ class NewSession:
         group_key: Group that owns the project, if one does.
         organization: Organization that pays, if one does.
         options: JSON text of the request's words, without the name (`refusals.text_of`).
+        plan: Key of the plan by which it was admitted; `None`: none is bound.
     """
 
     id: str
@@ -87,6 +98,7 @@ class NewSession:
     group_key: str | None = None
     organization: str | None = None
     options: str | None = None
+    plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +115,11 @@ class Session(NewSession):
         granted_percent: GPU percent that the allocation really consumes; `None` until bound.
         ended_at: `None`: it is open.
         end_reason: Machine reason of the end; `None` while it is open.
+        active_at: Last sign of work in it; `None`: none was seen.
+        kept_at: When somebody asked to keep it running; `None`: nobody did.
+        extended_ms: Milliseconds by which it may be longer than its profile says.
+        stop_at: When it was asked to stop, *stop_by* whom and why; `None`: it was not.
+        problem: What was said of a start that failed.
     """
 
     ends_at: datetime | None
@@ -113,6 +130,33 @@ class Session(NewSession):
     granted_percent: int | None
     ended_at: datetime | None
     end_reason: str | None
+    active_at: datetime | None = None
+    kept_at: datetime | None = None
+    extended_ms: int = 0
+    stop_at: datetime | None = None
+    stop_reason: str | None = None
+    stop_by: str | None = None
+    problem: str | None = None
+
+    @property
+    def idle_since(self) -> datetime:
+        """Since when nothing was seen to happen in it; its beginning counts as something."""
+        seen = (self.bound_at or self.admitted_at, self.active_at, self.kept_at)
+        return max(each for each in seen if each is not None)
+
+    @property
+    def extension(self) -> timedelta:
+        """By how much it may be longer than its profile says."""
+        return timedelta(milliseconds=self.extended_ms)
+
+
+class Asked(StrEnum):
+    """What came of asking a session to stop."""
+
+    ASKED = "asked"
+    ALREADY = "already"
+    SPARED = "spared"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +165,7 @@ class Outdated:
 
 
 #: What comes of opening a session.
-Opened: TypeAlias = Fits | Exceeds | Outdated | NameTaken
+Opened: TypeAlias = Fits | Exceeds | Outdated | NameTaken | InState
 
 
 class Sessions:
@@ -152,7 +196,8 @@ class Sessions:
 
         Returns:
             The deadline that was reserved. Or the limits that leave too little, that the settings
-            are others by now, or that the workspace's name is taken; then no session was opened.
+            are others by now, that the workspace's name is taken or that it is in a state in which
+            it cannot be started; then no session was opened.
 
         Raises:
             StoreError: It was not recorded.
@@ -224,9 +269,14 @@ class Sessions:
             storable({"id": session, "at": at})
         return await self._writer.write(_RENEW, _Renewing(demands=demands, at=at))
 
-    async def end(self, session_id: str, *, reason: str, at: datetime) -> bool:
+    async def end(
+        self, session_id: str, *, reason: str, at: datetime, problem: str | None = None
+    ) -> bool:
         """
-        Record the end of a session; the first reason stays.
+        Record the end of a session; the first reason stays, and one asked for comes before all.
+
+        Args:
+            problem: What to say of a start that failed; `None`: nothing.
 
         Returns:
             Whether this call ended it: `False` if it had ended before or is unknown.
@@ -235,7 +285,143 @@ class Sessions:
             StoreError: It was not recorded.
         """
         row = storable({"b_id": session_id, "reason": reason, "at": at})
-        return await self._writer.write(_END, row)
+        said = None if problem is None else problem.replace("\0", "")[:_LONGEST_PROBLEM]
+        return await self._writer.write(_END, {**row, "problem": said})
+
+    async def ask_to_stop(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        actor: str,
+        at: datetime,
+        to: State = State.STOPPING,
+        said: str = "",
+        idle_before: datetime | None = None,
+        overdue_at: datetime | None = None,
+        queue: str | None = None,
+    ) -> Asked:
+        """
+        Record that an open session is to stop, and why, before anybody acts; once (design §7).
+
+        The conditions are looked at in the transaction that writes it, so whoever kept it running or
+        moved it a moment before has won. An owner who has asked already is not overruled.
+
+        Args:
+            to: What its workspace does meanwhile: stopping, suspending or terminating.
+            said: What is said of it beside the reason.
+            idle_before: Only if nothing was seen to happen in it from then on.
+            overdue_at: Only if its deadline is not after this.
+            queue: Only if it is in this queue.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        storable({"id": session_id, "reason": reason, "actor": actor, "at": at, "said": said})
+        stopping = _Stopping(
+            id=session_id, reason=reason, actor=actor, at=at, to=to, said=said,
+            idle_before=idle_before, overdue_at=overdue_at, queue=queue,
+        )  # fmt: skip
+        return await self._writer.write(_STOP, stopping)
+
+    async def note_activity(self, session_id: str, at: datetime) -> None:
+        """
+        Record that work was seen in an open session at *at*; an earlier moment changes nothing.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable({"b_id": session_id, "at": at})
+        await self._writer.write(_ACTIVE, row)
+
+    async def keep(self, session_id: str, *, actor: str, at: datetime) -> bool:
+        """
+        Record, with its audit, that somebody wants an open session to go on though it is idle.
+
+        Returns:
+            Whether it goes on: `False` if it has ended or was asked to stop.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable({"b_id": session_id, "actor": actor, "at": at})
+        return await self._writer.write(_KEEP, row)
+
+    async def extend(
+        self, session_id: str, demand: Demand, *, extension: timedelta, actor: str, at: datetime
+    ) -> Fits | None:
+        """
+        Give a running session as much more time as *demand* asks for and its limits leave.
+
+        Args:
+            demand: What it would take from *at* on, to the end that is wanted.
+            extension: By how much it is then longer than its profile says, in all.
+
+        Returns:
+            Its deadline; `None` if it has ended, was asked to stop, or its deadline has passed.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        storable({"id": session_id, "actor": actor, "at": at})
+        extending = _Extending(
+            id=session_id, demand=demand, extension=extension, actor=actor, at=at
+        )
+        return await self._writer.write(_EXTEND, extending)
+
+    async def switch_queue(
+        self, session_id: str, queue: str, demand: Demand, *, actor: str, at: datetime
+    ) -> Fits | Exceeds | None:
+        """
+        Move a running session to another queue: settled under the one, reserved anew under the other.
+
+        Args:
+            demand: What it would take from *at* on in *queue*.
+
+        Returns:
+            Its deadline; or the limits that leave too little, and it stays where it is; `None` if it
+            has ended, was asked to stop, or was never bound.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        storable({"id": session_id, "queue": queue, "actor": actor, "at": at})
+        switching = _Switching(id=session_id, queue=queue, demand=demand, actor=actor, at=at)
+        return await self._writer.write(_SWITCH, switching)
+
+    async def note_deployment(self, session_id: str, lines: Sequence[tuple[str, str]]) -> None:
+        """
+        Keep what was seen of a start: ISO times and sentences, in order; a later call replaces it.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable({"session_id": session_id})
+        text = json.dumps(list(lines), ensure_ascii=False).replace("\\u0000", "")
+        await self._writer.write(_NOTE, {**row, "lines": text})
+
+    async def deployment(self, session_id: str) -> tuple[tuple[str, str], ...]:
+        """Return what was seen of a start, as `note_deployment` was told; empty: nothing was."""
+        values = storable({"id": session_id})
+        rows = await self._database.read("read the log of a start", _LOG, values)
+        return tuple((at, line) for at, line in json.loads(rows[0]["lines"])) if rows else ()
+
+    async def stopping(self) -> tuple[Session, ...]:
+        """Return the open sessions that were asked to stop, oldest first."""
+        rows = await self._database.read("read what is to stop", _STOPPING)
+        return tuple(_session(row) for row in rows)
+
+    async def due(self, *, at: datetime, idle_before: datetime) -> tuple[Session, ...]:
+        """
+        Return the running sessions that may have to end, oldest first.
+
+        Args:
+            at: Those whose deadline is not after this.
+            idle_before: And those in which nothing was seen to happen from then on.
+        """
+        values = storable({"at": at, "idle_before": idle_before})
+        rows = await self._database.read("read what may have to end", _DUE, values)
+        return tuple(_session(row) for row in rows)
 
     async def get(self, session_id: str) -> Session | None:
         """Return a session, open or ended; `None` if there is none."""
@@ -307,6 +493,37 @@ class _Renewing:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stopping:
+    id: str
+    reason: str
+    actor: str
+    at: datetime
+    to: State
+    said: str
+    idle_before: datetime | None
+    overdue_at: datetime | None
+    queue: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Extending:
+    id: str
+    demand: Demand
+    extension: timedelta
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Switching:
+    id: str
+    queue: str
+    demand: Demand
+    actor: str
+    at: datetime
+
+
 def _open(connection: Connection, openings: Sequence[_Opening]) -> Sequence[Opened | StoreError]:
     ids = [each.id for each in openings]
     places = {(each.row["owner"], each.row["workspace"]): each.row for each in openings}
@@ -350,6 +567,7 @@ def _reserve(
     )
     outcomes: dict[str, Opened | StoreError] = {}
     rows: list[dict[str, object]] = []
+    lines: list[dict[str, Any]] = []
     for opening in openings:
         demand, session = opening.demand, opening.id
         account = account_of({**opening.row, "granted_percent": None, "zone": demand.zone})
@@ -362,10 +580,21 @@ def _reserve(
         if isinstance(name, NameTaken):
             outcomes[session] = name
             continue
+        obstacle = register.obstacle(*opening.place[:2])
+        if obstacle is not None:
+            outcomes[session] = InState(obstacle)
+            continue
         outcome = outcomes[session] = fit(demand, book.usage)
         if isinstance(outcome, Fits):
             if name is not None and opening.wish is not None:
-                register.take(*opening.place, name, opening.wish.options, demand.start)
+                register.take(
+                    *opening.place, name, opening.wish.options, demand.start,
+                    actor=str(opening.row["actor"]), session_id=session,
+                )  # fmt: skip
+            actor = str(opening.row["actor"])
+            lines.append(
+                _line("start", opening.row, actor=actor, at=demand.start, state=State.STARTING)
+            )
             start = whole_millisecond(demand.start)
             book.take(account)
             book.reserve(account, start, outcome.ends_at)
@@ -382,7 +611,30 @@ def _reserve(
         _INSERT.execute(connection, rows)
         book.write()
         register.write()
+        audit.append(connection, lines)
     return outcomes
+
+
+def _line(
+    action: str,
+    row: Mapping[str, Any] | RowMapping,
+    *,
+    actor: str,
+    at: datetime,
+    reason: str = "",
+    state: State | None = None,
+    **more: object,
+) -> dict[str, Any]:
+    """Return a line of the audit about a session, with what F116 wants to know of each."""
+    told = {name: row[name] for name in ("profile", "project", "queue", "plan")}
+    return audit.line_of(
+        action,
+        object_of(row["owner"], row["workspace"]),
+        actor=actor,
+        at=at,
+        reason=reason,
+        detail={"session": row["id"], **told, "state": state, **more},
+    )
 
 
 def _agree(account: Account, demand: Demand) -> bool:
@@ -454,7 +706,35 @@ def _bind_all(
     if book is not None:
         book.write()
     _SET_BOUND.execute_many(connection, values)
+    _say_that_they_run(connection, [(row, max(each.at, row["admitted_at"])) for row, each in due])
     return outcomes
+
+
+def _say_that_they_run(
+    connection: Connection, bound: Sequence[tuple[RowMapping, datetime]]
+) -> None:
+    states = follow(
+        connection,
+        [
+            Step(
+                owner=row["owner"], server=row["workspace"], session_id=row["id"], to=partial(_if_allowed, after=State.RUNNING),
+                reason="", said="", actor=HUB, at=at, fails=False,
+            )
+            for row, at in bound
+        ],
+    )  # fmt: skip
+    audit.append(
+        connection,
+        [
+            _line("run", row, actor=HUB, at=at, state=states.get(row["id"], State.RUNNING))
+            for row, at in bound
+        ],
+    )
+
+
+def _if_allowed(state: State, after: State) -> State:
+    """Return *after*, unless it must not follow: a start that is being cancelled stays so."""
+    return after if may_become(state, after) else state
 
 
 def _rebase(book: Book, row: RowMapping, binding: _Binding, start: datetime) -> Fits:
@@ -567,19 +847,221 @@ def _end(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[boo
             _close(book, row, whole_millisecond(asked[row["id"]]["at"]))
         book.write()
     if found:
-        _SET_ENDED.execute_many(
-            connection, [_not_before_settled(asked[row["id"]], row) for row in found]
-        )
+        ends = [_end_of(asked[row["id"]], row) for row in found]
+        _SET_ENDED.execute_many(connection, ends)
+        _say_that_they_ended(connection, list(zip(found, ends, strict=True)))
     ended = {row["id"] for row in found}
     return [row["b_id"] in ended for row in rows]
 
 
-def _not_before_settled(asked: dict[str, Any], row: RowMapping) -> dict[str, Any]:
+def _end_of(asked: Mapping[str, Any], row: RowMapping) -> dict[str, Any]:
     """Return what was *asked*, no earlier than the moment until which it was seen to run."""
-    if row["bound_at"] is None:
-        return asked
-    seen_until = max(row["bound_at"], row["reserved_from"] or row["bound_at"])
-    return {**asked, "at": max(asked["at"], seen_until)}
+    at = max(asked["at"], row["admitted_at"])
+    if row["bound_at"] is not None:
+        at = max(at, row["bound_at"], row["reserved_from"] or row["bound_at"])
+    reason = row["stop_reason"] or asked["reason"]
+    return {"b_id": row["id"], "at": at, "reason": reason, "problem": asked.get("problem")}
+
+
+def _say_that_they_ended(
+    connection: Connection, ended: Sequence[tuple[RowMapping, Mapping[str, Any]]]
+) -> None:
+    steps = []
+    for row, end in ended:
+        was_running, reason = row["bound_at"] is not None, str(end["reason"])
+        failed = after_end(State.STARTING, reason, was_running=was_running) is State.START_FAILED
+        steps.append(
+            Step(
+                owner=row["owner"],
+                server=row["workspace"],
+                session_id=row["id"],
+                to=partial(after_end, reason=reason, was_running=was_running),
+                reason=reason,
+                said=end["problem"] or "",
+                actor=row["stop_by"] or HUB,
+                at=end["at"],
+                fails=True if failed else None,
+            )
+        )
+    states = follow(connection, steps)
+    audit.append(
+        connection,
+        [
+            _line(
+                "stop", row, actor=row["stop_by"] or HUB, at=end["at"], reason=end["reason"],
+                state=states.get(row["id"]), said=end["problem"] or "",
+            )
+            for row, end in ended
+        ],
+    )  # fmt: skip
+
+
+def _stop(connection: Connection, stops: Sequence[_Stopping]) -> Sequence[Asked]:
+    rows = {row["id"]: row for row in _sessions(connection, [each.id for each in stops])}
+    outcomes = [_judge_stop(rows.get(each.id), each) for each in stops]
+    due = [
+        (rows[each.id], each)
+        for each, outcome in zip(stops, outcomes, strict=True)
+        if outcome is Asked.ASKED
+    ]
+    if not due:
+        return outcomes
+    _SET_STOP.execute_many(
+        connection,
+        [
+            {"b_id": each.id, "b_at": each.at, "b_reason": each.reason, "b_by": each.actor}
+            for _, each in due
+        ],
+    )
+    states = follow(
+        connection,
+        [
+            Step(
+                owner=row["owner"], server=row["workspace"], session_id=row["id"],
+                to=partial(_if_allowed, after=each.to),
+                reason=each.reason, said=each.said, actor=each.actor, at=each.at,
+            )
+            for row, each in due
+        ],
+    )  # fmt: skip
+    audit.append(
+        connection,
+        [
+            _line(
+                "ask-to-stop", row, actor=each.actor, at=each.at, reason=each.reason,
+                state=states.get(each.id), said=each.said,
+            )
+            for row, each in due
+        ],
+    )  # fmt: skip
+    return outcomes
+
+
+def _judge_stop(row: RowMapping | None, stop: _Stopping) -> Asked:
+    if row is None or row["ended_at"] is not None:
+        return Asked.ENDED
+    if row["stop_at"] is not None:
+        return Asked.ALREADY
+    seen = (row["bound_at"] or row["admitted_at"], row["active_at"], row["kept_at"])
+    idle_since = max(each for each in seen if each is not None)
+    spared = (
+        (stop.idle_before is not None and idle_since > stop.idle_before)
+        or (
+            stop.overdue_at is not None
+            and (row["ends_at"] is None or row["ends_at"] > stop.overdue_at)
+        )
+        or (stop.queue is not None and row["queue"] != stop.queue)
+    )
+    return Asked.SPARED if spared else Asked.ASKED
+
+
+def _note_active(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
+    _SET_ACTIVE.execute_many(connection, rows)
+    return [None] * len(rows)
+
+
+def _keep(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
+    found = {row["id"]: row for row in _sessions(connection, [each["b_id"] for each in rows])}
+    due = [
+        (found[each["b_id"]], each)
+        for each in rows
+        if each["b_id"] in found and _goes_on(found[each["b_id"]])
+    ]
+    if due:
+        _SET_KEPT.execute_many(
+            connection, [{"b_id": each["b_id"], "b_at": each["at"]} for _, each in due]
+        )
+        audit.append(
+            connection,
+            [_line("keep", row, actor=each["actor"], at=each["at"]) for row, each in due],
+        )
+    kept = {row["id"] for row, _ in due}
+    return [each["b_id"] in kept for each in rows]
+
+
+def _goes_on(row: RowMapping) -> bool:
+    return row["ended_at"] is None and row["stop_at"] is None
+
+
+def _extend(connection: Connection, extensions: Sequence[_Extending]) -> Sequence[Fits | None]:
+    return [_extend_one(connection, each) for each in extensions]
+
+
+def _extend_one(connection: Connection, extending: _Extending) -> Fits | None:
+    row = next(iter(_sessions(connection, [extending.id])), None)
+    if row is None or not _goes_on(row) or row["ends_at"] is None or row["ends_at"] <= extending.at:
+        return None
+    demands = {extending.id: extending.demand}
+    found = _renew_together(connection, _Renewing(demands=demands, at=extending.at))
+    milliseconds = max(extending.extension // timedelta(milliseconds=1), row["extended_ms"])
+    connection.execute(_SET_EXTENDED, {"b_id": extending.id, "extended_ms": milliseconds})
+    after = found.get(extending.id) or _deadline(row)
+    line = _line(
+        "extend", row, actor=extending.actor, at=extending.at,
+        ends_before=row["ends_at"].isoformat(), ends_after=after.ends_at.isoformat(),
+        because=after.because,
+    )  # fmt: skip
+    audit.append(connection, [line])
+    return after
+
+
+def _switch(
+    connection: Connection, switches: Sequence[_Switching]
+) -> Sequence[Fits | Exceeds | None]:
+    return [_switch_one(connection, each) for each in switches]
+
+
+def _switch_one(connection: Connection, switching: _Switching) -> Fits | Exceeds | None:
+    row = next(iter(_sessions(connection, [switching.id])), None)
+    if row is None or not _goes_on(row) or row["bound_at"] is None or row["reserved_from"] is None:
+        return None
+    if row["queue"] == switching.queue:
+        return _deadline(row)
+    # Time that has passed is settled under the queue it was in, however late anybody looked.
+    at = min(max(whole_millisecond(switching.at), row["reserved_from"]), row["ends_at"])
+    moved = {**row, "queue": switching.queue}
+    before, after = account_of(row), account_of(moved)
+    book = _book(connection, [row, moved], at=switching.at)
+    book.let_go(before)
+    book.leave_out(before, row["reserved_from"], row["ends_at"])
+    asked = replace(
+        switching.demand,
+        start=at,
+        latest_end=max(switching.demand.latest_end, at),
+        rates=after.rates,
+        subjects=after.subjects,
+    )
+    outcome = fit(asked, book.usage)
+    if isinstance(outcome, Exceeds):
+        return outcome  # and the book is not written
+    book.count(before, row["reserved_from"], row["ends_at"])
+    book.settle(before, row["reserved_from"], at)
+    book.release(before, at, row["ends_at"])
+    book.take(after)
+    book.reserve(after, at, outcome.ends_at)
+    book.write()
+    connection.execute(
+        _SET_QUEUE,
+        {
+            "b_id": switching.id,
+            "b_queue": switching.queue,
+            "b_ends_at": outcome.ends_at,
+            "because": outcome.because,
+            "b_reserved_from": at,
+        },
+    )
+    line = _line(
+        "switch-queue", row, actor=switching.actor, at=switching.at,
+        queue_before=row["queue"], queue_after=switching.queue,
+        ends_after=outcome.ends_at.isoformat(), because=outcome.because,
+    )  # fmt: skip
+    audit.append(connection, [line])
+    return outcome
+
+
+def _note(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
+    _PUT_LOG.execute(connection, rows)
+    return [None] * len(rows)
 
 
 def _close(book: Book, row: RowMapping, at: datetime) -> None:
@@ -592,7 +1074,9 @@ def _close(book: Book, row: RowMapping, at: datetime) -> None:
     book.let_go(account)
 
 
-def _book(connection: Connection, rows: Sequence[RowMapping], *, at: datetime) -> Book:
+def _book(
+    connection: Connection, rows: Sequence[RowMapping | Mapping[str, Any]], *, at: datetime
+) -> Book:
     subjects = [subject for row in rows for subject in account_of(row).subjects]
     return Book(connection, subjects, since=min(row["reserved_from"] for row in rows), at=at)
 
@@ -658,11 +1142,75 @@ _SET_DEADLINE: Final = Prepared(
 _SET_ENDED: Final = Prepared(
     update(_TABLE)
     .where(_COLUMN.id == bindparam("b_id"))
-    .values(ended_at=_not_before_admission(), end_reason=bindparam("reason"), reserved_from=None)
+    .values(
+        ended_at=bindparam("at", type_=UtcTime()),
+        end_reason=bindparam("reason"),
+        problem=bindparam("problem"),
+        reserved_from=None,
+    )
+)
+_SET_STOP: Final = Prepared(
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(
+        stop_at=bindparam("b_at", type_=UtcTime()),
+        stop_reason=bindparam("b_reason"),
+        stop_by=bindparam("b_by"),
+    )
+)
+_SET_ACTIVE: Final = Prepared(
+    update(_TABLE)
+    .where(
+        _COLUMN.id == bindparam("b_id"),
+        _COLUMN.ended_at.is_(None),
+        or_(
+            _COLUMN.active_at.is_(None),
+            _COLUMN.active_at < bindparam("at", type_=UtcTime()),
+        ),
+    )
+    .values(active_at=bindparam("at", type_=UtcTime()))
+)
+_SET_KEPT: Final = Prepared(
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(kept_at=bindparam("b_at", type_=UtcTime()))
+)
+_SET_EXTENDED: Final = (
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(extended_ms=bindparam("extended_ms"))
+)
+_SET_QUEUE: Final = (
+    update(_TABLE)
+    .where(_COLUMN.id == bindparam("b_id"))
+    .values(
+        queue=bindparam("b_queue"),
+        ends_at=bindparam("b_ends_at", type_=UtcTime()),
+        ends_because=bindparam("because"),
+        reserved_from=bindparam("b_reserved_from", type_=UtcTime()),
+    )
 )
 _BY_ID: Final = select(_TABLE).where(_COLUMN.id == bindparam("id"))
+_LOGS: Final = table_of(DeploymentLogRow)
+_PUT_LOG: Final = Put(_LOGS)
+_LOG: Final = select(_LOGS.c.lines).where(_LOGS.c.session_id == bindparam("id"))
 _OPEN_ONES: Final = (
     select(_TABLE).where(_COLUMN.ended_at.is_(None)).order_by(_COLUMN.admitted_at, _COLUMN.id)
+)
+_STOPPING: Final = _OPEN_ONES.where(_COLUMN.stop_at.is_not(None))
+_DUE: Final = _OPEN_ONES.where(
+    _COLUMN.bound_at.is_not(None),
+    _COLUMN.stop_at.is_(None),
+    or_(
+        _COLUMN.ends_at <= bindparam("at", type_=UtcTime()),
+        and_(
+            _COLUMN.bound_at <= bindparam("idle_before", type_=UtcTime()),
+            *(
+                or_(column.is_(None), column <= bindparam("idle_before", type_=UtcTime()))
+                for column in (_COLUMN.active_at, _COLUMN.kept_at)
+            ),
+        ),
+    ),
 )
 _ADMITTED: Final = (
     select(_TABLE)
@@ -691,3 +1239,21 @@ _RENEW: Final[Write[_Renewing, dict[str, Fits]]] = Write(
     apply=_renew, key=lambda _: "renew", what="renew the deadlines of sessions"
 )
 _END: Final = Write(apply=_end, key=lambda row: row["b_id"], what="end a session")
+_STOP: Final[Write[_Stopping, Asked]] = Write(
+    apply=_stop, key=lambda each: each.id, what="ask a session to stop"
+)
+_ACTIVE: Final = Write(
+    apply=_note_active, key=lambda row: row["b_id"], what="note that a session is active"
+)
+_KEEP: Final[Write[dict[str, Any], bool]] = Write(
+    apply=_keep, key=lambda row: row["b_id"], what="keep a session running"
+)
+_EXTEND: Final[Write[_Extending, Fits | None]] = Write(
+    apply=_extend, key=lambda each: each.id, what="extend a session"
+)
+_SWITCH: Final[Write[_Switching, Fits | Exceeds | None]] = Write(
+    apply=_switch, key=lambda each: each.id, what="move a session to another queue"
+)
+_NOTE: Final[Write[dict[str, Any], None]] = Write(
+    apply=_note, key=lambda row: row["session_id"], what="keep the log of a start"
+)

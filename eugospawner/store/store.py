@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.store import schema
+from eugospawner.store.audit import AuditLog
 from eugospawner.store.book import ALL_SPANS, read_days, read_usage
 from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
@@ -50,6 +51,7 @@ class Brief:
     What a decision reads of the store, as of one moment.
 
     Attributes:
+        audit: Who did what, when and why.
         changes: What was changed of the settings after the revision that was asked for.
         usage: Of the subjects that were asked for.
         holders: Who has the name that was asked for, or it with an ending: owner and server by
@@ -72,6 +74,7 @@ class Store:
     What the product remembers; made by `open_store`.
 
     Attributes:
+        audit: Who did what, when and why.
         changes: What was changed of the settings at run time.
         consumption: The ledger by session and day.
         identities: Whose account is whose.
@@ -82,6 +85,7 @@ class Store:
         workspaces: Servers of owners, with their names.
     """
 
+    audit: AuditLog
     changes: Changes
     consumption: Consumption
     identities: Identities
@@ -94,6 +98,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writer = Writer(database.transact, is_outage, database.require_open)
+        self.audit = AuditLog(database, self._writer)
         self.changes = Changes(database, self._writer)
         self.consumption = Consumption(database, self._writer)
         self.identities = Identities(database, self._writer)

@@ -27,6 +27,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eugospawner.policy.catalog import Kind
+from eugospawner.policy.lifecycle import State
 from eugospawner.store.types import UtcTime
 
 #: Alembic and error messages need names that do not depend on the database.
@@ -54,6 +55,14 @@ class Base(DeclarativeBase):
             create_constraint=True,
             length=32,
             values_callable=lambda kinds: [kind.value for kind in kinds],
+        ),
+        State: Enum(
+            State,
+            name="state",
+            native_enum=False,
+            create_constraint=True,
+            length=32,
+            values_callable=lambda states: [state.value for state in states],
         ),
     }
 
@@ -87,12 +96,15 @@ class VolumeRow(Base):
 
 
 class WorkspaceRow(Base):
-    """A workspace: a server of an owner, and what it was last started with."""
+    """A workspace: a server of an owner, where it is in its life, and what it is started with."""
 
     __tablename__ = "workspaces"
     __table_args__ = (
+        CheckConstraint("failures >= 0", name="failures"),
         Index("uq_workspaces_project_name_key", "project", "name_key", unique=True),
-        {"comment": "Servers of owners that were admitted and not removed since."},
+        Index("uq_workspaces_id", "id", unique=True),
+        Index("ix_workspaces_state", "state"),
+        {"comment": "Workspaces that were created or admitted and not removed since."},
     )
 
     owner: Mapped[str] = mapped_column(primary_key=True, comment="User name.")
@@ -105,8 +117,57 @@ class WorkspaceRow(Base):
     options: Mapped[str] = mapped_column(
         comment="JSON: the words of the last admitted start, without the name."
     )
-    created_at: Mapped[datetime] = mapped_column(comment="UTC; of the first start.")
-    changed_at: Mapped[datetime] = mapped_column(comment="UTC; of the last start.")
+    created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    changed_at: Mapped[datetime] = mapped_column(comment="UTC; of the last start or edit.")
+    id: Mapped[str | None] = mapped_column(
+        comment="Random, for good. Absent: last written by a release that knew none."
+    )
+    state: Mapped[State] = mapped_column(
+        server_default=State.STOPPED.value, comment="Where it is in its life."
+    )
+    since: Mapped[datetime | None] = mapped_column(
+        comment="UTC; when it came into the state. Absent: before states were kept."
+    )
+    because: Mapped[str] = mapped_column(
+        server_default=sql("''"), comment="Machine reason of the state; may be empty."
+    )
+    said: Mapped[str] = mapped_column(
+        server_default=sql("''"), comment="What is said of it beside the reason; may be empty."
+    )
+    actor: Mapped[str] = mapped_column(
+        server_default=sql("''"), comment="Who brought it there; empty: nobody knows."
+    )
+    session_id: Mapped[str | None] = mapped_column(comment="Its last session. Absent: none yet.")
+    failures: Mapped[int] = mapped_column(
+        server_default="0", comment="Starts in a row that have failed."
+    )
+    remaining: Mapped[str] = mapped_column(
+        server_default=sql("''"),
+        comment="JSON: what a termination has not destroyed yet; empty: none is at work.",
+    )
+
+
+class FormerWorkspaceRow(Base):
+    """A workspace that was deleted or terminated."""
+
+    __tablename__ = "former_workspaces"
+    __table_args__ = (
+        Index("ix_former_workspaces_owner_gone_at", "owner", "gone_at"),
+        {"comment": "Workspaces that are no more."},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="As it had while it existed.")
+    owner: Mapped[str] = mapped_column(comment="User name.")
+    server: Mapped[str] = mapped_column(comment="Server name; empty for the default server.")
+    project: Mapped[str] = mapped_column(comment="Project key.")
+    name: Mapped[str] = mapped_column(comment="As people read it.")
+    options: Mapped[str] = mapped_column(comment="JSON: what it was last started with.")
+    created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    gone_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    is_terminated: Mapped[bool] = mapped_column(
+        comment="Whether its data was destroyed, too; else it was deleted and data is kept."
+    )
+    actor: Mapped[str] = mapped_column(comment="Who wanted it so.")
 
 
 class SessionRow(Base):
@@ -129,6 +190,11 @@ class SessionRow(Base):
         CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="ended"),
         CheckConstraint("bound_at >= admitted_at", name="bound_after_admitted"),
         CheckConstraint("ended_at >= admitted_at", name="ended_after_admitted"),
+        CheckConstraint("extended_ms >= 0", name="extended_ms"),
+        CheckConstraint(
+            "(stop_at IS NULL) = (stop_reason IS NULL) AND (stop_at IS NULL) = (stop_by IS NULL)",
+            name="stop",
+        ),
         Index(
             "uq_sessions_open",
             "owner",
@@ -187,6 +253,34 @@ class SessionRow(Base):
     options: Mapped[str | None] = mapped_column(
         comment="JSON: the words of the request, without the name. Absent: begun before."
     )
+    plan: Mapped[str | None] = mapped_column(comment="Plan key. Absent: none, or begun before.")
+    active_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; last sign of work in it. Absent: none was seen."
+    )
+    kept_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; somebody asked to keep it running. Absent: nobody did."
+    )
+    extended_ms: Mapped[int] = mapped_column(
+        server_default="0", comment="Milliseconds by which it may be longer than its profile says."
+    )
+    stop_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; it was asked to stop. Absent: it was not."
+    )
+    stop_reason: Mapped[str | None] = mapped_column(comment="Machine reason of that.")
+    stop_by: Mapped[str | None] = mapped_column(comment="Who asked: a person or a service.")
+    problem: Mapped[str | None] = mapped_column(
+        comment="What was said of a start that failed. Absent: it did not, or nothing was."
+    )
+
+
+class DeploymentLogRow(Base):
+    """What was seen of one start."""
+
+    __tablename__ = "deployment_logs"
+    __table_args__ = ({"comment": "What was seen of starts; kept after their Pods are gone."},)
+
+    session_id: Mapped[str] = mapped_column(primary_key=True, comment="The session it began.")
+    lines: Mapped[str] = mapped_column(comment="JSON: times and sentences, in order.")
 
 
 class UsageRow(Base):
@@ -247,6 +341,9 @@ class LedgerRow(Base):
     reserved_cpu: Mapped[int] = mapped_column(comment="As settled.")
     reserved_memory: Mapped[int] = mapped_column(comment="As settled.")
     recorded_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    queue: Mapped[str | None] = mapped_column(
+        comment="Queue on whose account it is. Absent: the session's."
+    )
 
 
 class ConsumptionRow(Base):
@@ -350,6 +447,10 @@ class AuditRow(Base):
     object: Mapped[str] = mapped_column(comment="To what: kind and key.")
     reason: Mapped[str] = mapped_column(comment="Why, in the actor's words; may be empty.")
     detail: Mapped[str] = mapped_column(comment="JSON: before and after, as far as they matter.")
+    seal: Mapped[str | None] = mapped_column(
+        comment="SHA-256 of the seal before and of all lines since, this one included. Absent: the "
+        "next line with a seal seals it."
+    )
 
 
 class IdentityRow(Base):

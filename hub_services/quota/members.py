@@ -209,7 +209,7 @@ class MembersPage(_MembersPage):
         found = await self._inviting.listed(actor, query)
         people = [each for each in directory.people.values() if each.organization == key]
         store = await self._office.open_store()
-        requests = await store.changes.requests([f"people.{each.name}" for each in people])
+        requests = await store.audit.requests([f"people.{each.name}" for each in people])
         zone = settings.catalog.zone
         if fault is not None:
             self.set_status(fault.status)

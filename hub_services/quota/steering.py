@@ -313,7 +313,7 @@ class Steering:
         """Return lines of the audit, newest first."""
         settings, store = await self._office.last_good_settings(), await self._office.open_store()
         self._require_steering(actor, settings, "read the audit")
-        found = await store.changes.audit(limit=query.limit, before=query.before, about=query.about)
+        found = await store.audit.lines(limit=query.limit, before=query.before, about=query.about)
         return models.AuditLines(
             lines=[
                 models.AuditLine(

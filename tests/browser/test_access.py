@@ -58,7 +58,7 @@ def aside(function, *arguments):
 
 def audit(hub, about):
     async def look(store):
-        return [(each.actor, each.action) for each in await store.changes.audit(about=about)]
+        return [(each.actor, each.action) for each in await store.audit.lines(about=about)]
 
     return aside(asyncio.run, asked(hub, look))
 

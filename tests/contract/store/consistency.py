@@ -53,7 +53,7 @@ def judge(
             for name in RESOURCES:
                 amount = entry[f"{kind}_{name}"]
                 totals[session["id"], kind, name] += amount
-                for whom in subjects(session):
+                for whom in subjects({**session, "queue": entry["queue"] or session["queue"]}):
                     for span, start in (("day", entry["day"]), ("month", entry["day"][:7])):
                         expected[whom, span, start, session["gpu_model"] or "", kind, name] += (
                             amount

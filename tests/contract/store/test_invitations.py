@@ -48,7 +48,7 @@ async def redeem(store, username="jane", at=NOON, changes=None, **words):
 
 
 async def lines(store, identifier="a"):
-    found = await store.changes.audit(about=f"invitations.{identifier}")
+    found = await store.audit.lines(about=f"invitations.{identifier}")
     return [(each.actor, each.action) for each in reversed(found)]
 
 
@@ -127,7 +127,7 @@ async def test_what_it_gives_is_written_with_it_or_not_at_all(store):
     assert (change.section, change.key, change.document) == (
         "people", "jane", {"organization": "acme"},
     )  # fmt: skip
-    (line,) = await store.changes.audit(about="people.jane")
+    (line,) = await store.audit.lines(about="people.jane")
     assert (line.actor, line.action, line.reason) == ("jane", "change", "invited")
     assert not await store.invitations.redeem("a", "omar", **stale | {"expected": change.revision})
     assert len(await store.changes.since(0)) == 1
@@ -173,7 +173,7 @@ async def test_the_token_stands_nowhere(store):
     await add(store, token_hash="hash-of-it")
     found = await store.invitations.find("a")
     assert "hash-of-it" not in repr(found)
-    assert "hash-of-it" not in repr(await store.changes.audit(about="invitations.a"))
+    assert "hash-of-it" not in repr(await store.audit.lines(about="invitations.a"))
 
 
 async def test_what_no_database_keeps_is_refused_at_the_door(store):

@@ -382,10 +382,11 @@ async def test_a_session_from_before_the_ledger_is_bound_and_ended_without_an_en
     await store.sessions.end("s1", reason="stopped", at=NOON)
     await execute(
         store,
-        "INSERT INTO sessions SELECT 'old', owner, 'old', actor, project, profile, flavor, kind, "
-        "queue, image, gpu_model, gpu_count, sm_percent, requested_percent, cpu_millicores, "
-        "memory_bytes, pod_name, admitted_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
-        "NULL, NULL, NULL FROM sessions",
+        "INSERT INTO sessions (id, owner, workspace, actor, project, profile, flavor, kind, queue, "
+        "image, gpu_model, gpu_count, sm_percent, requested_percent, cpu_millicores, "
+        "memory_bytes, pod_name, admitted_at) SELECT 'old', owner, 'old', actor, project, profile, "
+        "flavor, kind, queue, image, gpu_model, gpu_count, sm_percent, requested_percent, "
+        "cpu_millicores, memory_bytes, pod_name, admitted_at FROM sessions",
     )
     assert await store.sessions.bind("old", granted_percent=25, at=NOON) is None
     assert not await store.sessions.settle("old", until=NOON + HOUR)

@@ -23,6 +23,13 @@ async def test_what_was_opened_comes_back_as_it_was(store):
         "granted_percent": None,
         "ended_at": None,
         "end_reason": None,
+        "active_at": None,
+        "kept_at": None,
+        "extended_ms": 0,
+        "stop_at": None,
+        "stop_reason": None,
+        "stop_by": None,
+        "problem": None,
     }
     assert asdict(session) == asdict(new) | known
     assert session.kind is Kind.VSCODE

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eugospawner.policy.errors import StoreError
+from eugospawner.policy.lifecycle import State
 from eugospawner.policy.quota import Exceeds, Fits, Limit, Resource, Span, Subject, SubjectKind
 from eugospawner.store import Wish, Workspace
 from eugospawner.store.workspaces import NameTaken
@@ -40,12 +41,13 @@ async def names_of(store, owner="alice"):
 async def test_what_was_admitted_is_recorded_and_kept_up_to_date(store):
     await start(store, 1, name="Train", options={"profile": "gpu", "sm_percent": 25})
     await start(store, 2, name="Train v2", options={"profile": "cpu"}, admitted_at=LATER)
-    assert await store.workspaces.of_owner("alice") == (
-        Workspace(
-            owner="alice", server="", project=a_session("s").project, name="Train v2",
-            options={"profile": "cpu"}, created_at=NOON, changed_at=LATER,
-        ),
+    (found,) = await store.workspaces.of_owner("alice")
+    assert found == Workspace(
+        owner="alice", server="", project=a_session("s").project, name="Train v2",
+        options={"profile": "cpu"}, created_at=NOON, changed_at=LATER, id=found.id,
+        state=State.STARTING, since=LATER, actor="alice", session_id="s2",
     )  # fmt: skip
+    assert len(found.id) == 32
     assert await store.workspaces.of_owner("bob") == ()
 
 

@@ -293,7 +293,7 @@ def is_there(hub: Hub, user: str) -> tuple[object, ...]:
     servers = hub.ask("GET", f"/users/{user}?include_stopped_servers").body["servers"]
     keys = ("ready", "pending", "started", "last_activity")
     seen = [(name, *(each[key] for key in keys)) for name, each in servers.items()]
-    audit = asyncio.run(asked(hub, lambda store: store.changes.audit()))
+    audit = asyncio.run(asked(hub, lambda store: store.audit.lines()))
     database = f"file:{hub.demo.data / 'hub.sqlite'}?mode=ro"
     with contextlib.closing(sqlite3.connect(database, uri=True)) as hubs:
         codes, options = (

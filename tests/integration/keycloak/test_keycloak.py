@@ -107,7 +107,7 @@ def audited(hub, person):
     async def look():
         store = await open_store(f"sqlite:///{hub.folder / 'store.sqlite'}")
         try:
-            return await store.changes.audit(about=f"people.{person.name}")
+            return await store.audit.lines(about=f"people.{person.name}")
         finally:
             await store.close()
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from eugospawner.store.changes import REQUEST
+from eugospawner.store.audit import REQUEST
 from tests.integration.quota.servers import NOW
 
 
@@ -157,9 +157,9 @@ def test_a_letter_that_was_not_sent_is_told(mailing, letters):
 
 
 def test_who_asked_for_access_stands_there(service):
-    asked = service.store.changes.record(REQUEST, "people.bob", actor="bob", at=NOW)
+    asked = service.store.audit.record(REQUEST, "people.bob", actor="bob", at=NOW)
     service.run(asked)
-    service.run(service.store.changes.record(REQUEST, "people.carol", actor="carol", at=NOW))
+    service.run(service.store.audit.record(REQUEST, "people.carol", actor="carol", at=NOW))
     text = words_of(page(service))
     assert "Who asked for access" in text
     assert "carol" not in text
@@ -182,7 +182,7 @@ def test_hostile_names_are_text(service, name):
     document = {"organization": "acme"}
     put = service.store.changes.put("people", name, document, actor="ada", reason="x", at=NOW)
     service.run(put)
-    service.run(service.store.changes.record(REQUEST, f"people.{name}", actor=name, at=NOW))
+    service.run(service.store.audit.record(REQUEST, f"people.{name}", actor=name, at=NOW))
     answer = page(service)
     assert answer.status == 200
     assert name in html.unescape(answer.text)

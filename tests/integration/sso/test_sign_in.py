@@ -378,7 +378,7 @@ def test_who_signed_in_and_out_is_on_record(hub, browser, server):
 
 
 def audited(hub, about):
-    return with_store(hub, lambda store: store.changes.audit(about=about))
+    return with_store(hub, lambda store: store.audit.lines(about=about))
 
 
 # Invitations

@@ -260,12 +260,12 @@ async def test_odd_claims_let_in_with_the_least_and_are_in_the_audit(authenticat
     assert model["admin"] is False
     found = await person(authenticator, "jane")
     assert (found.organization, found.roles) == ("", (roles.VIEWER,))
-    lines = await (await authenticator.store()).changes.audit(about="people.jane")
+    lines = await (await authenticator.store()).audit.lines(about="people.jane")
     assert [each.action for each in lines] == ["sign-in", "change"]
     assert "gives nothing" in lines[1].reason
     # Also at the next sign-in, which changes nothing any more.
     await sign_in(authenticator, provider)
-    (line, *_) = await (await authenticator.store()).changes.audit(about="people.jane")
+    (line, *_) = await (await authenticator.store()).audit.lines(about="people.jane")
     assert (line.action, len(line.detail["doubts"])) == ("sign-in", 3)
 
 

@@ -65,7 +65,7 @@ async def test_who_signs_in_is_what_the_provider_says(enrolment, store):
         (roles.ADMIN,),
         {"vision-lab"},
     )
-    (line,) = await store.changes.audit(about="people.jane")
+    (line,) = await store.audit.lines(about="people.jane")
     assert (line.actor, line.reason, line.action) == ("jane", "idp", "change")
 
 

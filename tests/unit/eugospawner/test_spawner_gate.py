@@ -75,8 +75,10 @@ class FakeStore:
             return answer
         return Fits(ends_at=demand.latest_end, because=demand.because)
 
-    async def end(self, session: str, *, reason: str, at: object) -> None:  # noqa: ARG002
+    async def end(self, session: str, *, reason: str, **_more: object) -> None:
         self.ended.append((session, reason))
+
+    async def note_deployment(self, session: str, lines: object) -> None: ...
 
     async def add(self, _owner: str, volume: Any, **_more: object) -> bool:
         self.added.append(volume.key)

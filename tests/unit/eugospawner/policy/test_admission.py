@@ -18,6 +18,7 @@ from eugospawner.policy.capacity import Fit
 from eugospawner.policy.case import demand_of
 from eugospawner.policy.catalog import AtOnce, Kind
 from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued, Refusal
+from eugospawner.policy.lifecycle import State
 from eugospawner.policy.limits import Override
 from eugospawner.policy.quota import (
     HOUR_MS,
@@ -260,6 +261,27 @@ CASES = {
                 },
             )
         },
+    ),
+    "a workspace that is suspended": Case(
+        {},
+        Reason.WORKSPACE_SUSPENDED,
+        409,
+        Who.ORGANIZATION_OWNER,
+        "options",
+        "This workspace is suspended. Its files are kept. Contact your organization owner, who can "
+        "resume it.",
+        {},
+        {"accounts": replace(some_accounts(), states={"": State.SUSPENDED, "two": State.STOPPED})},
+    ),
+    "a workspace that is being destroyed": Case(
+        {},
+        Reason.WORKSPACE_ENDING,
+        409,
+        Who.YOU,
+        "options",
+        "This workspace is being destroyed. Create another one.",
+        {},
+        {"accounts": replace(some_accounts(), states={"": State.TERMINATING})},
     ),
     "somebody who asks for another": Case(
         {},
