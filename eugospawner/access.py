@@ -29,6 +29,7 @@ _HUB_SCOPES: Final[Mapping[Action, str]] = {
     Action.ACCESS: "access:servers",
     Action.DEPLOY: "start:servers",
     Action.STOP: "delete:servers",
+    Action.SUSPEND: "delete:servers",
     Action.TERMINATE: "delete:servers",
 }
 

@@ -22,7 +22,7 @@ from eugospawner.manifests import claims, labels, names
 from eugospawner.policy.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -295,6 +295,28 @@ async def delete_pod(
         await call(f"stop the Pod {name}", api.delete_namespaced_pod, name, namespace, body=options)
     except ClusterError as error:
         if error.status != _NOT_FOUND and not (uid is not None and error.status == _CONFLICT):
+            raise
+
+
+async def label_pod(api: Any, namespace: str, name: str, values: Mapping[str, str]) -> None:
+    """
+    Set labels of a Pod; one that is gone is fine.
+
+    Raises:
+        ClusterError: The cluster refused, or went on failing.
+    """
+    patch: Json = {"metadata": {"labels": dict(values)}}
+    try:
+        await call(
+            f"label the Pod {name}",
+            api.patch_namespaced_pod,
+            name,
+            namespace,
+            patch,
+            _content_type="application/merge-patch+json",
+        )
+    except ClusterError as error:
+        if error.status != _NOT_FOUND:
             raise
 
 

@@ -9,23 +9,25 @@ they are first needed and hands them out; it knows no user and decides nothing.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner import records
+from eugospawner import cluster, records, showing
 from eugospawner.cluster import ClaimTemplates, send_as_it_stands, settle_route
 from eugospawner.judge import Circumstances
+from eugospawner.lives import Lives
 from eugospawner.manifests import labels
 from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import limits
 from eugospawner.policy.decisions import Gpus
-from eugospawner.policy.errors import ConfigError, StoreError
+from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 from eugospawner.policy.lifecycle import Ending
-from eugospawner.policy.permissions import Workspace, has
+from eugospawner.policy.permissions import Workspace as Target
+from eugospawner.policy.permissions import has
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.policy.roles import Action
 from eugospawner.policy.volumes import Volumes
@@ -36,15 +38,17 @@ from eugospawner.store.audit import REQUEST
 from eugospawner.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from kubespawner import KubeSpawner
 
-    from eugospawner.policy.accounts import Person
+    from eugospawner.policy.accounts import Actor, Person
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
-    from eugospawner.store import NewSession, Store
+    from eugospawner.settings import Settings
+    from eugospawner.showing import Shown
+    from eugospawner.store import NewSession, Session, Store, Workspace
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -59,6 +63,21 @@ _ONE_WISH_EACH: Final = timedelta(days=1)
 _NOTHING_READ: Final = Brief(changes=(), usage=NOTHING_USED, volumes={})
 
 _DESKS: Final[dict[tuple[object, ...], Desk]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """
+    Workspaces as somebody sees them.
+
+    Attributes:
+        zone: IANA zone in which times are shown.
+        now: As of when.
+    """
+
+    shown: tuple[Shown, ...]
+    zone: str
+    now: datetime
 
 
 def desk_of(spawner: KubeSpawner) -> Desk:
@@ -107,6 +126,7 @@ class Desk:
         self.templates = ClaimTemplates()
         #: Held from the decision to the creation of the Pod; first come, first served.
         self.turn = asyncio.Semaphore(_AT_ONCE)
+        self._api, self._namespace = spawner.api, spawner.namespace
         settle_route(spawner.api.api_client)
         send_as_it_stands(spawner.api.api_client)
         self._log = spawner.log
@@ -194,7 +214,66 @@ class Desk:
             now=now,
         )
 
-    async def workspace(self, owner: str, server: str) -> tuple[Workspace, Mapping[str, Person]]:
+    async def settings(self) -> Settings:
+        """
+        Return the newest settings.
+
+        Raises:
+            StoreError: The store does not answer, or what was changed there makes no sense.
+        """
+        store = await self.store()
+        self._source.take(await store.changes.since(self._source.newest))
+        return self._source.settings
+
+    @property
+    def lives(self) -> Lives:
+        """What is done to workspaces that are there."""
+        return Lives(store=self.store, settings=self.settings, now=self._now, slug=slug_of)
+
+    async def show(self, owner: str, actor: Actor, others: Iterable[Workspace]) -> Overview:
+        """
+        Return the workspaces of *owner* as *actor* sees them.
+
+        Args:
+            others: What the hub has of *owner*; those without a record are shown as they stand here.
+
+        Raises:
+            StoreError: The records cannot be read.
+        """
+        store, settings = await self.store(), await self.settings()
+        recorded = await store.workspaces.of_owner(owner)
+        known = {each.server for each in recorded}
+        unrecorded = [each for each in others if each.server not in known]
+        ids = [each.session_id for each in recorded if each.session_id is not None]
+        sessions = {each.id: each for each in await store.sessions.of(ids)}
+        lives, now = self.lives, self._now()
+        return Overview(
+            shown=tuple(
+                showing.show(
+                    each,
+                    sessions.get(each.session_id or ""),
+                    lives.target_of(settings, each),
+                    actor=actor,
+                    people=settings.directory.people,
+                    catalog=settings.catalog,
+                    now=now,
+                )
+                for each in (*recorded, *unrecorded)
+            ),
+            zone=settings.catalog.zone,
+            now=now,
+        )
+
+    async def label_queue(self, session: Session) -> None:
+        """Have the Pod of *session* say in which queue it is; if that fails, the reaper does it."""
+        try:
+            await cluster.label_pod(
+                self._api, self._namespace, session.pod_name, {labels.QUEUE: session.queue}
+            )
+        except ClusterError as error:
+            self._log.warning("The Pod %s keeps its queue: %s", session.pod_name, error)
+
+    async def workspace(self, owner: str, server: str) -> tuple[Target, Mapping[str, Person]]:
         """
         Return the workspace *server* of *owner* as the object of an action, and who is known.
 
@@ -213,7 +292,7 @@ class Desk:
         directory = self._source.settings.directory
         accounts = directory.accounts_of(owner, slug_of(owner))
         project = accounts.find(known.project) if known is not None else None
-        found = Workspace(owner=accounts.person, project=project or accounts.personal)
+        found = Target(owner=accounts.person, project=project or accounts.personal)
         return found, directory.people
 
     async def record(self, action: str, what: str, *, actor: str) -> None:

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from itertools import count
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dateutil.parser import parse as dateutil_parse
 from jupyterhub import apihandlers, handlers, orm, scopes
@@ -44,14 +44,20 @@ from tornado.httputil import url_concat
 
 from eugospawner import access, assets, diagnosis, form, links, options, preflight, scrubbing
 from eugospawner.frames import SentFromHere, StrictPage
-from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
+from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.errors import Barred, ClusterError, ConfigError, StoreError
+from eugospawner.policy.lifecycle import LOOKS, Operation, State, may_ask
 from eugospawner.policy.permissions import Platform, who_may
-from eugospawner.policy.reasons import Reason
+from eugospawner.policy.reasons import RULES, Reason
 from eugospawner.policy.roles import Action
+from eugospawner.store import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from eugospawner.desk import Desk, Overview
+    from eugospawner.policy.accounts import Actor
 
 #: Fields of the form: the words of a request, and volumes pair by pair.
 _FIELDS: Final = frozenset({*options.WORDS, "volume_claim", "volume_path"})
@@ -325,29 +331,247 @@ def free_server(user: Any) -> str:
 
 
 class WorkspaceHomeHandler(StrictPage, HomeHandler):
-    """The page of one's workspaces, with what one may do to them (F105)."""
+    """The page of one's workspaces, with what one may do to them (F33, F105)."""
 
     _denied: Mapping[str, str]
+    _overview: Overview | None
 
     @web.authenticated
     async def get(self) -> None:
         """Show it."""
-        answers = await access.answers(self, _SHOWN_AT_HOME, self.current_user.name, "")
+        name = self.current_user.name
+        answers = await access.answers(self, _SHOWN_AT_HOME, name, "")
         self._denied = {
             str(action): found.sentence for action, found in answers.items() if not found.is_allowed
         }
+        self._overview = await self._look(name)
         await super().get()
+
+    async def _look(self, name: str) -> Overview | None:
+        """Return the workspaces of *name*; `None`: the records cannot be read."""
+        desk = access.desk_behind(self)
+        if desk is None or str(Action.VIEW) in self._denied:
+            return None
+        try:
+            return await desk.show(
+                name, access.actor_of(self, Action.VIEW, name, ""), _unrecorded(self.current_user)
+            )
+        except StoreError as error:
+            self.log.warning("The workspaces of %s cannot be shown: %s", name, error)
+            return None
 
     def render_template(self, name: str, sync: bool = False, **words: Any) -> Any:  # noqa: FBT001, FBT002
         """Render upstream's page, with what ours needs beside upstream's words."""
+        owner = words["user"]
         words |= {
             "denied": self._denied,
+            "overview": self._overview,
+            "local": local,
+            "ago": ago,
+            "address_of": lambda server: url_path_join(
+                self.hub.base_url, links.WORKSPACES, owner.escaped_name, server or links.DEFAULT
+            ),
             "request_url": url_path_join(self.hub.base_url, links.REQUEST_ACCESS),
             "create_url": url_path_join(
-                self.hub.base_url, "spawn", words["user"].escaped_name, free_server(words["user"])
+                self.hub.base_url, "spawn", owner.escaped_name, free_server(owner)
             ),
         }
         return super().render_template(name, sync, **words)
+
+
+def _unrecorded(user: Any) -> list[Workspace]:
+    """Return what the hub has of *user*, for those servers of which there is no record."""
+    found = []
+    for server, row in user.orm_spawners.items():
+        spawner = user.spawners.get(server)
+        active = spawner is not None and spawner.active
+        if not (server or active or row.last_activity):
+            continue
+        began = (row.started or row.last_activity or utcnow(with_tz=False)).replace(tzinfo=UTC)
+        found.append(
+            Workspace(
+                owner=user.name, server=server, project="", options={},
+                name=row.display_name or server or user.name,
+                created_at=began, changed_at=began,
+                state=State.RUNNING if active else State.STOPPED,
+            )
+        )  # fmt: skip
+    return found
+
+
+def ago(at: datetime, now: datetime) -> str:
+    """Return how long *at* is ago, or ahead, in words: ``12 min ago``, ``in 2 h``."""
+    seconds = int((now - at).total_seconds())
+    size = abs(seconds)
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if size >= length:
+            words = f"{size // length} {unit}"
+            return f"{words} ago" if seconds > 0 else f"in {words}"
+    return "just now" if seconds >= 0 else "in less than a minute"
+
+
+class WorkspaceOperationHandler(SentFromHere):
+    """
+    What is done to a workspace: one address for each operation, by form or by script.
+
+    POST only. A form comes back to the page of workspaces; whoever asks for JSON gets an empty object, or
+    the hub's error with its reason.
+    """
+
+    @web.authenticated
+    async def post(self, user_name: str, server_name: str, operation: str) -> None:
+        """Do it."""
+        desk = access.desk_behind(self)
+        user = self.find_user(user_name)
+        deed = _DEEDS.get(operation)
+        if desk is None or deed is None:
+            raise web.HTTPError(404, "There is nothing at this address.")
+        if user is None:
+            raise web.HTTPError(
+                404, f"There is no workspace of {user_name}, or you may not see it."
+            )
+        server = "" if server_name == links.DEFAULT else server_name
+        actor = access.actor_of(self, deed.needs, user_name, server)
+        try:
+            await deed.run(self, desk, actor, user, server)
+        except Barred as refusal:
+            status = RULES[Reason(refusal.reason)].status
+            raise web.HTTPError(status, f"{refusal.sentence} [{refusal.reason}]") from refusal
+        except StoreError as error:
+            raise web.HTTPError(
+                503, "The records are unavailable at the moment. Try again in a few minutes."
+            ) from error
+        if self._wants_json():
+            self.set_header("Content-Type", "application/json")
+            self.finish("{}")
+        else:
+            self.redirect(url_path_join(self.hub.base_url, "home"), status=303)
+
+    def write_error(self, status_code: int, **words: Any) -> Any:
+        """Answer in the form that was asked for."""
+        if not self._wants_json():
+            return super().write_error(status_code, **words)
+        error = words.get("exc_info", (None, None, None))[1]
+        said = _message(error) if isinstance(error, web.HTTPError) else "Something went wrong here."
+        self.set_header("Content-Type", "application/json")
+        return self.finish(json.dumps({"status": status_code, "message": said}))
+
+    def _wants_json(self) -> bool:
+        return "application/json" in self.request.headers.get("Accept", "")
+
+    async def _keep(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        await desk.lives.keep(actor, user.name, server)
+
+    async def _extend(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        await desk.lives.extend(actor, user.name, server)
+
+    async def _reset(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        await desk.lives.reset(actor, user.name, server)
+
+    async def _resume(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        await desk.lives.resume(actor, user.name, server)
+
+    async def _switch(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        found = await desk.lives.switch_queue(actor, user.name, server)
+        if found.running is None:
+            await self._start(desk, actor, user, server)
+        else:
+            await desk.label_queue(found.running)
+
+    async def _suspend(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        why = self.get_body_argument("reason", "")
+        await desk.lives.suspend(actor, user.name, server, why=why)
+        await self._end(user, server)
+
+    async def _terminate(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        confirmation = self.get_body_argument("confirmation", "")
+        await desk.lives.terminate(actor, user.name, server, confirmation=confirmation)
+        await self._end(user, server)
+
+    async def _stop(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        await self._require(Action.STOP, user, server)
+        spawner = user.spawners.get(server)
+        if spawner is None or not spawner.active:
+            raise Barred(Reason.WRONG_STATE, "It does not run.")
+        session = getattr(spawner, "_session_id", "")
+        if session:
+            await desk.say_why(session, owner=user.name, actor=actor.name)
+        await self._end(user, server)
+
+    async def _start(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        """Start it with what it was last started with; the form changes that first."""
+        await self._require(Action.DEPLOY, user, server)
+        found = await desk.lives.find(actor, user.name, server)
+        if not may_ask(found.workspace.state, Operation.START):
+            word = LOOKS[found.workspace.state].word
+            raise Barred(Reason.WRONG_STATE, f"It is {word} and cannot be started.")
+        words = {**found.workspace.options, "name": found.workspace.name}
+        with _drafts(self).hold(user, server):
+            spawner = user.get_or_create_spawner(server, found.workspace.name, replace_failed=True)
+            if spawner.active:
+                return  # pressed twice: it starts once
+            await self.spawn_single_user(user, server, found.workspace.name, options=words)
+
+    async def _delete(self, desk: Desk, actor: Actor, user: Any, server: str) -> None:
+        """Take it off the list; what runs is stopped first, and its data stays (F29)."""
+        await self._require(Action.TERMINATE, user, server)
+        spawner = user.spawners.get(server)
+        if spawner is not None and spawner.active:
+            await self._stop(desk, actor, user, server)
+        row = user.orm_spawners.get(server)
+        if server and row is not None:
+            spawner = user.spawners[server]
+            if spawner.active:
+                raise Barred(Reason.WRONG_STATE, "It is stopping. Delete it when it has stopped.")
+            spawner.removed_by = actor.name
+            await maybe_future(user._delete_spawner(spawner))  # noqa: SLF001 - as upstream's handler
+            self.db.delete(row)
+            user.spawners.pop(server, None)
+            self.db.commit()
+        else:
+            await desk.lives.forget(actor, user.name, server)
+
+    async def _require(self, action: Action, user: Any, server: str) -> None:
+        found = await access.answer(self, action, user.name, server)
+        if not found.is_allowed:
+            raise Barred(found.reason, f"{found.title}. {found.sentence}")
+
+    async def _end(self, user: Any, server: str) -> None:
+        """Stop the server, if there is one; a start that is under way is broken off."""
+        spawner = user.spawners.get(server)
+        if spawner is None:
+            return
+        if spawner.pending == "spawn":
+            await _break_off(spawner)
+        if spawner.pending is None and spawner.active:
+            await self.stop_single_user(user, server)
+
+
+async def _break_off(spawner: Any) -> None:
+    start = spawner._spawn_future  # noqa: SLF001 - upstream's own way to interrupt
+    if start is not None:
+        start.cancel()
+        await asyncio.wait([start], timeout=_CANCEL_SECONDS)
+        await asyncio.sleep(0)  # its callbacks clear the pending mark
+
+
+class _Deed(NamedTuple):
+    needs: Action
+    run: Callable[[WorkspaceOperationHandler, Desk, Actor, Any, str], Awaitable[None]]
+
+
+_DEEDS: Final[Mapping[str, _Deed]] = {
+    "start": _Deed(Action.DEPLOY, WorkspaceOperationHandler._start),  # noqa: SLF001 - this module's
+    "stop": _Deed(Action.STOP, WorkspaceOperationHandler._stop),  # noqa: SLF001
+    "keep": _Deed(Action.DEPLOY, WorkspaceOperationHandler._keep),  # noqa: SLF001
+    "extend": _Deed(Action.DEPLOY, WorkspaceOperationHandler._extend),  # noqa: SLF001
+    "switch-queue": _Deed(Action.DEPLOY, WorkspaceOperationHandler._switch),  # noqa: SLF001
+    "reset": _Deed(Action.DEPLOY, WorkspaceOperationHandler._reset),  # noqa: SLF001
+    "suspend": _Deed(Action.SUSPEND, WorkspaceOperationHandler._suspend),  # noqa: SLF001
+    "resume": _Deed(Action.SUSPEND, WorkspaceOperationHandler._resume),  # noqa: SLF001
+    "delete": _Deed(Action.TERMINATE, WorkspaceOperationHandler._delete),  # noqa: SLF001
+    "terminate": _Deed(Action.TERMINATE, WorkspaceOperationHandler._terminate),  # noqa: SLF001
+}
 
 
 class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
@@ -400,11 +624,7 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
             desk, session = access.desk_behind(self), getattr(spawner, "_session_id", "")
             if desk is not None and session:
                 await desk.say_why(session, owner=user.name, actor=self.current_user.name)
-            start = spawner._spawn_future  # noqa: SLF001 - upstream's own way to interrupt
-            if start is not None:
-                start.cancel()
-                await asyncio.wait([start], timeout=_CANCEL_SECONDS)
-                await asyncio.sleep(0)  # its callbacks clear the pending mark
+            await _break_off(spawner)
             if spawner.pending is None:
                 await self.stop_single_user(user, server_name)
         # Upstream's form leads on to this page again while anything is pending.
@@ -751,6 +971,7 @@ _OWN: Final = (
     (rf"/{preflight.PATH}/([^/]+)/?", PreflightHandler),
     (rf"/{preflight.PATH}/([^/]+)/([^/]+)", PreflightHandler),
     (rf"/{links.REQUEST_ACCESS}", RequestAccessHandler),
+    (rf"/{links.WORKSPACES}/([^/]+)/([^/]+)/([a-z-]+)", WorkspaceOperationHandler),
 )
 
 

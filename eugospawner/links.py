@@ -13,9 +13,13 @@ from typing import Final
 from urllib.parse import urlencode
 
 _BYTES: Final = 32
-#: Below the hub's address: where an invitation leads, and where somebody asks for access.
+#: Below the hub's address: where an invitation leads, where somebody asks for access, and what is done to
+#: workspaces.
 INVITATION: Final = "eugo/invitation"
 REQUEST_ACCESS: Final = "eugo/request-access"
+WORKSPACES: Final = "eugo/workspaces"
+#: The default server in an address; names of servers begin with a letter.
+DEFAULT: Final = "_"
 
 
 def new_token() -> str:

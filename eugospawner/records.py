@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.policy import case
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Amounts, mib
-from eugospawner.store import NewSession, Wish
+from eugospawner.store import NewSession, Session, Wish
 from eugospawner.store.refusals import text_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ def demand_of(
         rates=Amounts(gpu=percent, cpu=session.cpu_millicores, memory=mib(session.memory_bytes)),
         now=now,
         began=began,
+        extension=session.extension if isinstance(session, Session) else timedelta(),
     )
 
 

@@ -8,6 +8,7 @@ and yield refusals. Source: design §5.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from eugospawner.policy.catalog import DEFAULT_QUEUE, WHOLE_PERCENT, Kind
@@ -220,6 +221,7 @@ def demand_of(
     rates: Amounts,
     now: datetime,
     began: datetime | None = None,
+    extension: timedelta = timedelta(),
 ) -> Demand:
     """
     Return what a session would take from *now* on, to the latest end it could have.
@@ -229,8 +231,9 @@ def demand_of(
 
     Args:
         began: When it began, if that was before *now*.
+        extension: By how much it may be longer than its profile says.
     """
-    longest = profile.max_session or catalog.max_session
+    longest = (profile.max_session or catalog.max_session) + extension
     latest_end, because = max((began or now) + longest, now), MAX_SESSION
     if project.plan.binds(queue.key):
         opening = open_now(project.plan.windows, now)

@@ -10,12 +10,12 @@ product with the *strategy* by which it is claimed. Source: design §§4 and 6; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import timedelta
 
     from eugospawner.policy.limits import Quota
     from eugospawner.policy.storage import StorageQuota
@@ -238,8 +238,10 @@ class Profile:
         flavors: Keys of flavors on offer; the first is the default.
         images: Keys of images on offer; the first is the default.
         kinds: Editors on offer; the first is the default.
-        idle_stop: Idle time after which the culler stops; `None`: the hub's default (D1).
+        idle_stop: Idle time after which the culler stops; `None`: that of the catalog (D1).
         max_session: Longest session; `None`: that of the catalog.
+        extension: By how much a session may be made longer than that, in all, however often.
+        idle_shadow: Whether idle workspaces are only listed and never stopped (L5).
         environment: Extra variables of the workspace's process.
         startup_script: Shell text run before the workspace is Running (F49); empty: none.
     """
@@ -254,6 +256,8 @@ class Profile:
     max_session: timedelta | None
     environment: Mapping[str, str]
     startup_script: str
+    extension: timedelta = timedelta()
+    idle_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +338,9 @@ class Catalog:
         quotas: Amounts per day and month, in the file's order.
         storage_quotas: Sizes of extra volumes, likewise.
         max_session: Longest session of a profile that names none: every session has an end.
+        idle_stop: Idle time of a profile that names none (D1).
+        idle_shadow: Whether idle workspaces of all profiles are only listed and never stopped.
+        delete_stopped_after: When the entry of a stopped workspace goes; `None`: never. Data stays.
         zone: IANA zone in which days and months of accounting begin.
     """
 
@@ -350,6 +357,9 @@ class Catalog:
     storage_quotas: tuple[StorageQuota, ...]
     max_session: timedelta
     zone: str
+    idle_stop: timedelta = timedelta(minutes=60)
+    idle_shadow: bool = False
+    delete_stopped_after: timedelta | None = None
 
     def runners(self, profile: Profile, kind: Kind) -> tuple[Image, ...]:
         """Return the images of *profile* that run *kind*, the profile's first choice first."""

@@ -13,6 +13,7 @@ translates it with ``raise … from``; nothing else catches broadly.
     ├── ClusterError       Kubernetes refused, failed or did not answer
     ├── StoreError         the database refused, failed or did not answer
     │   └── UnfitSettings  what was changed at run time makes no sense with the file
+    ├── Barred             what was asked of a workspace is not done, and why
     ├── SignInError        the identity provider did, or what it says is not believed (oidc/)
     └── HubError           the hub's REST API did (hub_services/common/hub.py)
 """
@@ -38,6 +39,20 @@ class ConfigError(EugoError):
 
     The message names file, line, field, the value's problem and the remedy.
     """
+
+
+class Barred(EugoError):
+    """
+    Something that was asked of a workspace, and is not done.
+
+    Attributes:
+        reason: Machine reason (`policy.reasons`); its status is that of the answer.
+    """
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
 
 
 class ClusterError(EugoError):

@@ -74,6 +74,10 @@ class Reason(StrEnum):
     STORAGE_EXHAUSTED = "storage-exhausted"
     WORKSPACE_SUSPENDED = "workspace-suspended"
     WORKSPACE_ENDING = "workspace-ending"
+    WORKSPACE_UNKNOWN = "workspace-unknown"
+    WRONG_STATE = "wrong-state"
+    NOT_EXTENDABLE = "not-extendable"
+    SESSION_CHANGED = "session-changed"
     IN_USE = "in-use"
     QUOTA_EXHAUSTED = "quota-exhausted"
     GPU_MODEL_ABSENT = "gpu-model-absent"
@@ -271,6 +275,20 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.WORKSPACE_ENDING: Rule(
         status=409, who=Who.YOU, meaning="The workspace is being destroyed."
+    ),
+    Reason.WORKSPACE_UNKNOWN: Rule(
+        status=404, who=Who.YOU, meaning="There is no such workspace, or who asks may not see it."
+    ),
+    Reason.WRONG_STATE: Rule(
+        status=409,
+        who=Who.YOU,
+        meaning="The workspace is in a state in which that is not possible.",
+    ),
+    Reason.NOT_EXTENDABLE: Rule(
+        status=409, who=Who.ADMIN, meaning="Profile, quota or window leave no more time."
+    ),
+    Reason.SESSION_CHANGED: Rule(
+        status=409, who=Who.YOU, meaning="Another session of the workspace runs than the one meant."
     ),
     Reason.IN_USE: Rule(
         status=409,

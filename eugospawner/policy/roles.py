@@ -25,6 +25,7 @@ class Action(StrEnum):
     DEPLOY = "deploy"
     ACCESS = "access"
     STOP = "stop"
+    SUSPEND = "suspend"
     TERMINATE = "terminate"
     DOWNLOAD = "download"
     BULK_DELETE = "bulk-delete"
@@ -44,6 +45,7 @@ MEANINGS: Final[Mapping[Action, str]] = {
     Action.DEPLOY: "Deploy workspace (start or update one that exists)",
     Action.ACCESS: "Access workspace",
     Action.STOP: "Stop workspace",
+    Action.SUSPEND: "Suspend and resume workspace",
     Action.TERMINATE: "Terminate workspace",
     Action.DOWNLOAD: "Download notebooks",
     Action.BULK_DELETE: "Delete several workspaces at once",
@@ -122,6 +124,7 @@ _LEADER: Final = (
     | _of_organization(
         Action.VIEW,
         Action.STOP,
+        Action.SUSPEND,
         Action.TERMINATE,
         Action.SEE_USAGE,
         Action.BIND_PLAN,
@@ -148,6 +151,7 @@ NOTEBOOK_ADMIN: Final = Role(
         Action.VIEW,
         Action.ACCESS,
         Action.STOP,
+        Action.SUSPEND,
         Action.TERMINATE,
         Action.SEE_USAGE,
         Action.CHANGE_QUOTA,

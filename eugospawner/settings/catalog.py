@@ -7,6 +7,7 @@ values that rules know. Source: design §§4 and 6; F48, F55.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
@@ -133,6 +134,8 @@ class ProfileEntry(Strict):
     ]
     idle_stop: Duration | None = None
     max_session: Duration | None = None
+    extension: Duration | None = None
+    idle_shadow: bool = False
     environment: dict[Variable, Quoted] = {}
     startup_script: Annotated[str, StringConstraints(max_length=16_384)] = ""
 
@@ -182,6 +185,9 @@ class DefaultsEntry(Strict):
     profile: Key
     zone: Zone = "UTC"
     max_session: Duration
+    idle_stop: Duration = timedelta(minutes=60)
+    idle_shadow: bool = False
+    delete_stopped_after: Duration | None = None
     required: list[Annotated[Prerequisite, Field(strict=False)]] = []
     limits: LimitsEntry
     storage: StorageEntry
@@ -323,6 +329,9 @@ def values(
         quotas=quotas,
         storage_quotas=storage_quotas,
         max_session=file.defaults.max_session,
+        idle_stop=file.defaults.idle_stop,
+        idle_shadow=file.defaults.idle_shadow,
+        delete_stopped_after=file.defaults.delete_stopped_after,
         zone=file.defaults.zone,
     )
 
@@ -402,6 +411,8 @@ def _profile(key: str, each: ProfileEntry) -> Profile:
         kinds=tuple(each.kinds),
         idle_stop=each.idle_stop,
         max_session=each.max_session,
+        extension=each.extension or timedelta(),
+        idle_shadow=each.idle_shadow,
         environment=dict(each.environment),
         startup_script=each.startup_script,
     )

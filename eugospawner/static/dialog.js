@@ -2,25 +2,53 @@
  * Asks before a form is sent that takes something away for good.
  *
  * A form names its dialog (`data-confirm="ID"`). The browser's own <dialog> keeps the focus inside,
- * closes on Escape and gives the focus back; keeping things is what stands in focus first.
+ * closes on Escape and gives the focus back; keeping things is what stands in focus first. Where a word
+ * must be typed, the button can be pressed once it is, and the form's field `confirmation` takes it.
+ * Forms may come later than this script, so it listens to all of the page.
  */
 
-for (const form of document.querySelectorAll("form[data-confirm]")) {
+const agreed = new WeakSet();
+let asked = { form: null, submitter: null };
+
+function wordOf(dialog) {
+  return dialog.querySelector("[data-word]");
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.dataset.confirm || agreed.has(form)) {
+    agreed.delete(form);
+    return;
+  }
   const dialog = document.getElementById(form.dataset.confirm);
-  let submitter = null;
-  let agreed = false;
-  form.addEventListener("submit", (event) => {
-    if (agreed) return;
-    event.preventDefault();
-    submitter = event.submitter;
-    dialog.showModal();
-  });
-  dialog.querySelector("[value=cancel]").addEventListener("click", () => dialog.close());
-  dialog.querySelector("[value=confirm]").addEventListener("click", () => {
-    agreed = true;
+  event.preventDefault();
+  asked = { form, submitter: event.submitter };
+  const word = wordOf(dialog);
+  if (word) {
+    word.value = "";
+    dialog.querySelector("[value=confirm]").disabled = true;
+  }
+  dialog.showModal();
+}, { capture: true });
+
+document.addEventListener("input", (event) => {
+  const { word } = event.target.dataset;
+  if (!word) return;
+  event.target.closest("dialog").querySelector("[value=confirm]").disabled = event.target.value !== word;
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("dialog button");
+  const dialog = button?.closest("dialog.eugo-dialog");
+  if (!dialog || !asked.form) return;
+  if (button.value === "cancel") {
+    dialog.close();
+  } else if (button.value === "confirm") {
+    const { form, submitter } = asked;
+    const word = wordOf(dialog);
+    if (word && form.elements.confirmation) form.elements.confirmation.value = word.value;
+    agreed.add(form);
     dialog.close();
     form.requestSubmit(submitter);
-  });
-  // A page that comes back from history asks again.
-  addEventListener("pageshow", () => (agreed = false));
-}
+  }
+});

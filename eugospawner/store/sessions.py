@@ -429,6 +429,13 @@ class Sessions:
         rows = await self._database.read("read a session", _BY_ID, values)
         return _session(rows[0]) if rows else None
 
+    async def of(self, ids: Sequence[str]) -> tuple[Session, ...]:
+        """Return the sessions with these *ids*, as far as there are such, in no order."""
+        if not ids:
+            return ()
+        rows = await self._database.read("read some sessions", _BY_IDS, {"ids": list(ids)})
+        return tuple(_session(row) for row in rows)
+
     async def open_sessions(self) -> tuple[Session, ...]:
         """Return all sessions that have not ended, oldest first."""
         rows = await self._database.read("read the open sessions", _OPEN_ONES)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Subject, SubjectKind
@@ -79,6 +79,16 @@ class Volumes:
             **{_PAYERS[each.kind]: each.key for each in payers},
         }
         return await self._writer.write(_ADD, _Adding(row=storable(row), limits=tuple(limits)))
+
+    async def remove(self, owner: str, key: str) -> bool:
+        """
+        Forget a volume of *owner* that is no more; return whether there was one.
+
+        Raises:
+            StoreError: It was not recorded.
+        """
+        row = storable({"b_owner": owner, "b_key": key})
+        return await self._writer.write(_REMOVE, row)
 
 
 def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
@@ -165,6 +175,10 @@ def _conflict(row: dict[str, object]) -> StoreError:
     )
 
 
+def _remove(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
+    return [connection.execute(_DELETE, row).rowcount > 0 for row in rows]
+
+
 _TABLE: Final = table_of(VolumeRow)
 _COLUMN: Final = _TABLE.c
 _INSERT: Final = InsertNew(_TABLE)
@@ -192,6 +206,12 @@ _HELD: Final = {
     .group_by(_COLUMN[name])
     for kind, name in _PAYERS.items()
 }
+_DELETE: Final = delete(_TABLE).where(
+    _TABLE.c.owner == bindparam("b_owner"), _TABLE.c.key == bindparam("b_key")
+)
+_REMOVE: Final[Write[dict[str, Any], bool]] = Write(
+    apply=_remove, key=lambda row: (row["b_owner"], row["b_key"]), what="forget a volume"
+)
 _ADD: Final[Write[_Adding, bool]] = Write(
     apply=_add, key=lambda each: each.place, what="add a volume"
 )

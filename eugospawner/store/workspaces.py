@@ -245,16 +245,28 @@ class Workspaces:
         await self._writer.write(_NOTE, {**row, "remaining": _text_of(remaining)})
 
     async def edit(
-        self, owner: str, server: str, options: Mapping[str, Any], *, actor: str, at: datetime
+        self,
+        owner: str,
+        server: str,
+        options: Mapping[str, Any],
+        *,
+        actor: str,
+        at: datetime,
+        anytime: bool = False,
     ) -> Workspace | InState:
         """
-        Change what a workspace will be started with; not while it runs.
+        Change what a workspace will be started with, with the audit; not while it runs.
+
+        Args:
+            anytime: While it runs, too.
 
         Raises:
             StoreError: It was not recorded.
         """
         storable({"owner": owner, "server": server, "actor": actor, "at": at})
-        editing = _Edit(owner=owner, server=server, options=options, actor=actor, at=at)
+        editing = _Edit(
+            owner=owner, server=server, options=options, actor=actor, at=at, anytime=anytime
+        )
         return await self._writer.write(_EDIT, editing)
 
     async def remove(
@@ -507,6 +519,7 @@ class _Edit:
     options: Mapping[str, Any]
     actor: str
     at: datetime
+    anytime: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -616,7 +629,7 @@ def _edit(connection: Connection, edits: Sequence[_Edit]) -> Sequence[Workspace 
 
 def _edit_one(connection: Connection, edit: _Edit) -> Workspace | InState:
     found = _read_one(connection, edit.owner, edit.server)
-    if found is None or found.state not in _EDITABLE:
+    if found is None or not (edit.anytime or found.state in _EDITABLE):
         return InState(None if found is None else found.state)
     connection.execute(
         _SET_OPTIONS,

@@ -61,4 +61,4 @@ def test_the_store_remembers_every_session_with_its_end(hub):
     hub.start_light(user, profile="nb-gpu-l4", sm_percent=50)
     hub.until_ready(user)
     hub.stop(user)
-    assert hub.sessions(user)[0] == (50, "stopped")
+    assert hub.sessions(user)[0] == (50, "admin")

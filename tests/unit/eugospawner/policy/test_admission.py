@@ -1146,6 +1146,11 @@ def test_every_reason_that_admission_gives_has_a_case() -> None:
         Reason.CLUSTER_UNREACHABLE,
         Reason.STORE_UNAVAILABLE,
         Reason.MANIFEST_REFUSED,
+        # of what is asked of a workspace that is there
+        Reason.WORKSPACE_UNKNOWN,
+        Reason.WRONG_STATE,
+        Reason.NOT_EXTENDABLE,
+        Reason.SESSION_CHANGED,
     }
     assert {case.reason for case in CASES.values()} == set(Reason) - elsewhere
 

@@ -35,7 +35,7 @@ def test_the_reference_knows_no_other_reason_and_keeps_their_order() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_a_rule_has_a_status_of_design_5_and_a_whole_sentence(reason: Reason) -> None:
     rule = RULES[reason]
-    assert rule.status in {400, 403, 409, 503}
+    assert rule.status in {400, 403, 404, 409, 503}
     assert rule.meaning[0].isupper()
     assert rule.meaning.endswith(".")
 

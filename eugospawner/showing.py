@@ -1,0 +1,291 @@
+"""
+Showing: a workspace as people see it: state, since when and why, what it has, when it ends, what can be done.
+
+One function for the hub's page, the service and the command, so that they say the same in the same words.
+Pure: records, settings and who looks come in as values. Times go out as they are; whoever shows them adds the
+zone and how long ago. Source: features.md, "Workspaces list"; F23, F27, F33, F52, F61, F63, F64, F66, F67; L7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from eugospawner.lives import NEEDS
+from eugospawner.policy import deadlines, units
+from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.lifecycle import (
+    LOOKS,
+    Ending,
+    Look,
+    Operation,
+    State,
+    Words,
+    label_of,
+    operations_of,
+    words_of,
+)
+from eugospawner.policy.permissions import may, who_may
+from eugospawner.policy.roles import MEANINGS, Action
+from eugospawner.policy.windows import next_opening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+
+    from eugospawner.policy.accounts import Actor, Person
+    from eugospawner.policy.catalog import Catalog
+    from eugospawner.policy.deadlines import End, Prospect
+    from eugospawner.policy.permissions import Workspace as Target
+    from eugospawner.store import Session, Workspace
+
+#: After so many failed starts in a row people are told whom to ask (F22).
+MOST_FAILURES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """
+    Something that can be done, or why it cannot.
+
+    Attributes:
+        key: `Operation`, or one of ``open``, ``keep``, ``extend``, ``switch-queue``.
+        denied: Why who looks may not, with who can grant it; empty: they may.
+    """
+
+    key: str
+    label: str
+    denied: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """
+    An end that is near: what, when, and what can be done about it.
+
+    Attributes:
+        reason: As of the end.
+        title: ``Plan window closes``; the page adds the countdown.
+        at: UTC; when it happens.
+    """
+
+    reason: str
+    title: str
+    sentence: str
+    at: datetime
+    acts: tuple[Act, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpus:
+    """What it holds of GPUs: effective ones as requested and as granted, two decimals (F33, D7)."""
+
+    model: str
+    requested: str
+    granted: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """
+    A workspace as people see it.
+
+    Attributes:
+        why: Why it is in its state, if there is something to say.
+        said: What was reported beside that; may be empty.
+        note: What else to know now: when it can be started again, whom to ask; may be empty.
+        gpus: `None`: it has none.
+        kind: What runs in it; empty: nobody knows yet.
+        prospect: What it has before it; `None`: it does not run.
+        warnings: Ends that are near, the nearest first.
+        acts: What is offered in its state, in order.
+    """
+
+    workspace: Workspace
+    session: Session | None
+    look: Look
+    why: Words | None
+    said: str
+    note: str
+    project: str
+    queue: str
+    kind: str
+    profile: str
+    gpus: Gpus | None
+    prospect: Prospect | None
+    warnings: tuple[Notice, ...]
+    acts: tuple[Act, ...]
+
+
+def show(
+    workspace: Workspace,
+    session: Session | None,
+    target: Target,
+    *,
+    actor: Actor,
+    people: Mapping[str, Person],
+    catalog: Catalog,
+    now: datetime,
+    support: str = "",
+) -> Shown:
+    """
+    Return *workspace* as *actor* sees it.
+
+    Args:
+        session: Its last session, if it has one.
+        target: What it is for `permissions.may`.
+        support: Whom to turn to when nothing helps; empty: an admin.
+    """
+
+    def denied(action: Action) -> str:
+        if may(actor, action, target, people):
+            return ""
+        ask = (
+            f"{who_may(Action.ASSIGN_ROLE, target)} for a role that does"
+            if actor.name == workspace.owner
+            else who_may(action, target)
+        )
+        return f"Your roles do not include the permission “{MEANINGS[action]}”. Ask {ask}."
+
+    is_running = workspace.state is State.RUNNING and session is not None
+    prospect = deadlines.prospect_of(session, catalog) if is_running and session else None
+    queue = (session.queue if session is not None else "") or str(
+        workspace.options.get("queue") or DEFAULT_QUEUE
+    )
+    known_queue = catalog.queues.get(queue)
+    profile = catalog.profiles.get(
+        session.profile if session else str(workspace.options.get("profile") or "")
+    )
+    acts = tuple(_acts(workspace, denied, is_running=is_running))
+    return Shown(
+        workspace=workspace,
+        session=session,
+        look=LOOKS[workspace.state],
+        why=words_of(workspace.because) if workspace.because else None,
+        said=workspace.said,
+        note=_note(workspace, session, target, catalog, now, support),
+        project=target.project.display_name,
+        queue=queue if known_queue is None else known_queue.display_name,
+        kind=str(session.kind) if session else str(workspace.options.get("kind") or ""),
+        profile="" if profile is None else profile.display_name,
+        gpus=_gpus(session),
+        prospect=prospect,
+        warnings=()
+        if prospect is None or session is None
+        else tuple(_warnings(session, prospect, denied(Action.DEPLOY), catalog, now)),
+        acts=acts,
+    )
+
+
+def _acts(
+    workspace: Workspace, denied: Callable[[Action], str], *, is_running: bool
+) -> Iterator[Act]:
+    state = workspace.state
+    if is_running:
+        yield Act(key="open", label="Open", denied=denied(Action.ACCESS))
+    if state is State.STOPPED and workspace.because == Ending.WINDOW:
+        yield Act(key="switch-queue", label="Switch to Default Queue", denied=denied(Action.DEPLOY))
+    for operation in operations_of(state):
+        refused = denied(NEEDS[operation])
+        # Suspending is for others to do: whoever may not is not told of it.
+        if refused and operation is Operation.SUSPEND:
+            continue
+        yield Act(key=str(operation), label=label_of(operation, state), denied=refused)
+
+
+def _warnings(
+    session: Session, prospect: Prospect, refused: str, catalog: Catalog, now: datetime
+) -> Iterator[Notice]:
+    ends = [each for each in (prospect.deadline, prospect.idle) if each is not None]
+    for end in sorted(ends, key=lambda each: each.at):
+        if now < end.warned_from and not _is_window(end):
+            continue
+        yield Notice(
+            reason=end.reason,
+            title=_TITLES.get(end.reason, "Ends"),
+            sentence=_sentence(end, session, catalog),
+            at=end.at,
+            acts=tuple(_remedies(end, session, prospect, refused)),
+        )
+
+
+def _is_window(end: End) -> bool:
+    """A window that closes is counted down all the while it is open (F61)."""
+    return end.reason == Ending.WINDOW
+
+
+def _remedies(end: End, session: Session, prospect: Prospect, refused: str) -> Iterator[Act]:
+    match end.reason:
+        case Ending.IDLE:
+            yield Act(key="keep", label="Keep running", denied=refused)
+        case Ending.WINDOW if session.queue != DEFAULT_QUEUE:
+            yield Act(key="switch-queue", label="Switch to Default Queue", denied=refused)
+        case Ending.MAX_SESSION if prospect.can_extend_by:
+            step = min(deadlines.EXTENSION_STEP, prospect.can_extend_by)
+            yield Act(
+                key="extend", label=f"Extend by {deadlines.duration_words(step)}", denied=refused
+            )
+        case _:
+            return
+
+
+_TITLES: Final[Mapping[str, str]] = {
+    Ending.IDLE: "Stops because it is idle",
+    Ending.WINDOW: "Plan window closes",
+    Ending.MAX_SESSION: "Longest session ends",
+    Ending.QUOTA: "Quota is used up",
+}
+
+
+def _sentence(end: End, session: Session, catalog: Catalog) -> str:
+    kept = "Files are kept. Variables in memory are lost. Use %store or save results to disk."
+    match end.reason:
+        case Ending.IDLE:
+            limit = deadlines.idle_limit(catalog.profiles.get(session.profile), catalog)
+            return (
+                f"Nothing has happened in it since {local(session.idle_since, catalog.zone)}; its "
+                f"profile stops it after {deadlines.duration_words(limit)}. {kept}"
+            )
+        case Ending.WINDOW:
+            return f"In the default queue it goes on, with lower priority. {kept}"
+        case Ending.QUOTA:
+            return f"Ask an admin for an override if you need more. {kept}"
+        case _:
+            return kept
+
+
+def _note(
+    workspace: Workspace,
+    session: Session | None,
+    target: Target,
+    catalog: Catalog,
+    now: datetime,
+    support: str,
+) -> str:
+    if workspace.state is State.START_FAILED and workspace.failures >= MOST_FAILURES:
+        return f"If the issue persists, contact {support or 'support'}."
+    if workspace.state is State.SUSPENDED:
+        return "Contact your organization owner."
+    if workspace.state is State.STOPPED and workspace.because == Ending.WINDOW:
+        opening = next_opening(target.project.plan.windows, now)
+        if opening is None:
+            return "No further window is planned. Switch to the default queue, or ask an admin."
+        ends = "" if opening.closes_at is None else f" to {local(opening.closes_at, catalog.zone)}"
+        return f"Restart it inside the next window: {local(opening.opens_at, catalog.zone)}{ends}."
+    if workspace.state is State.STARTING and session is not None:
+        waited = now - session.admitted_at
+        return "Usually 30–120 seconds." if waited < timedelta(seconds=120) else ""
+    return ""
+
+
+def _gpus(session: Session | None) -> Gpus | None:
+    if session is None or not session.gpu_count or session.gpu_model is None:
+        return None
+    granted = session.granted_percent
+    return Gpus(
+        model=session.gpu_model,
+        requested=units.effective_gpus(units.gpu_percent(session.gpu_count, session.sm_percent)),
+        granted=None if granted is None else units.effective_gpus(granted),
+    )
