@@ -7,7 +7,10 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 - `EUGO_CATALOG`: path of catalog.yaml (default: helm-values/catalog.yaml beside this file)
 - `EUGO_DATABASE_URL`: the store, sqlite:///PATH or postgresql+asyncpg://…
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
-- `EUGO_QUOTA_URL`: where the quota service listens (default: http://127.0.0.1:8191)
+- `EUGO_QUOTA_URL`, `EUGO_CULLER_URL`, `EUGO_REAPER_URL`, `EUGO_WORKSPACES_URL`: where the services listen
+  (default: ports 8191 to 8194 of 127.0.0.1)
+- `EUGO_AUDIT_ANCHOR`: file to which the workspaces service writes the end of the audit
+- `EUGO_PROMETHEUS_URL`, `EUGO_GPU_AT_WORK_PERCENT`: where the culler learns whether GPUs are at work
 - `EUGO_PUBLIC_URL`: the hub's address as people type it, for links of invitations
 - `EUGO_SMTP_URL`, `EUGO_MAIL_FROM`: the mail server that sends them (hub_services/common/mail.py)
 - `EUGO_LOG_FORMAT`: of the services' logs: text (the default) or json
@@ -75,6 +78,8 @@ passed = (
     "no_proxy",
 )
 MAIL = ("EUGO_PUBLIC_URL", "EUGO_SMTP_URL", "EUGO_MAIL_FROM")
+ANCHOR = ("EUGO_AUDIT_ANCHOR",)
+METRICS = ("EUGO_PROMETHEUS_URL", "EUGO_GPU_AT_WORK_PERCENT")
 surroundings = {name: os.environ[name] for name in passed if name in os.environ}
 c.JupyterHub.services = [
     {
@@ -82,7 +87,31 @@ c.JupyterHub.services = [
         "command": [sys.executable, "-m", "hub_services.reaper"],
         "cwd": str(here),
         "display": False,  # it has no page
-        "environment": surroundings,
+        # No page, so the hub need not wait for it, nor the proxy know of it.
+        "environment": surroundings
+        | {"EUGO_LISTEN": os.environ.get("EUGO_REAPER_URL") or "http://127.0.0.1:8193"},
+    },
+    {
+        "name": "culler",
+        "command": [sys.executable, "-m", "hub_services.culler"],
+        "cwd": str(here),
+        "display": False,  # it has no page
+        "environment": surroundings
+        | {"EUGO_LISTEN": os.environ.get("EUGO_CULLER_URL") or "http://127.0.0.1:8192"}
+        | {"EUGO_CATALOG": str(Path(catalog).resolve())}
+        | {name: os.environ[name] for name in METRICS if name in os.environ},
+    },
+    {
+        "name": "workspaces",
+        "url": os.environ.get("EUGO_WORKSPACES_URL") or "http://127.0.0.1:8194",
+        "command": [sys.executable, "-m", "hub_services.workspaces"],
+        "cwd": str(here),
+        "display": False,  # it has no page
+        "environment": surroundings
+        | {"EUGO_CATALOG": str(Path(catalog).resolve())}
+        | {name: os.environ[name] for name in ANCHOR if name in os.environ},
+        "oauth_no_confirm": True,
+        "oauth_client_allowed_scopes": ["admin-ui"],
     },
     {
         "name": "quota",
@@ -103,12 +132,27 @@ c.JupyterHub.services = [
 # Everybody sees what they use of quotas. What their roles let them do with workspaces, EugoAuthenticator
 # gives them scope by scope; with another authenticator, add scopes.UNFILTERED to these.
 c.JupyterHub.custom_scopes = dict(scopes.DEFINITIONS)
-c.JupyterHub.extra_user_scopes = {"access:services!service=quota"}
+c.JupyterHub.extra_user_scopes = {
+    "access:services!service=quota",
+    "access:services!service=workspaces",
+}
 c.JupyterHub.load_roles = [
     {
         "name": "reaper",
-        "description": "See everybody's servers, to tell which Pods nobody answers for",
+        "description": "See everybody's servers, and stop what has to end",
         "services": ["reaper"],
-        "scopes": ["list:users", "read:servers"],
+        "scopes": ["list:users", "read:servers", "delete:servers"],
+    },
+    {
+        "name": "culler",
+        "description": "Stop what has to end, one server after the other",
+        "services": ["culler"],
+        "scopes": ["delete:servers"],
+    },
+    {
+        "name": "workspaces",
+        "description": "Stop what was suspended, and remove what was terminated",
+        "services": ["workspaces"],
+        "scopes": ["delete:servers"],
     },
 ]

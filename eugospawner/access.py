@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from jupyterhub import orm
+
 from eugospawner.policy.accounts import Actor, Person
 from eugospawner.policy.permissions import Workspace, may, who_may
 from eugospawner.policy.reasons import Reason
@@ -69,6 +71,9 @@ def actor_of(handler: Any, action: Action, owner: str, server: str) -> Actor:
     """
     asking = handler.current_user
     is_admin = bool(handler.has_scope(f"admin:servers!user={owner}"))
+    if isinstance(asking, orm.Service):
+        # What a service may is the operator's to say, in the hub's roles alone.
+        is_admin |= bool(handler.has_scope(f"{_HUB_SCOPES[action]}!server={owner}/{server}"))
     by_token = handler.get_token() is not None and not is_admin
     # A session of a workspace is a token for this one workspace.
     has_hub_scope = handler.has_scope(f"{_HUB_SCOPES[action]}!server={owner}/{server}")

@@ -165,6 +165,19 @@ class Lives:
             case Workspace():
                 return made
 
+    async def edit(
+        self, actor: Actor, owner: str, server: str, options: Mapping[str, Any]
+    ) -> Found:
+        """Change what a workspace is started with; not while it runs (F12)."""
+        found = await self.find(actor, owner, server)
+        await self._require(actor, Action.DEPLOY, found.target, await self._settings())
+        store = await self._store()
+        kept = {name: value for name, value in options.items() if name != "name"}
+        changed = await store.workspaces.edit(owner, server, kept, actor=actor.name, at=self._now())
+        if isinstance(changed, InState):
+            raise _wrong(found.workspace, "be changed before it has stopped")
+        return await self.find(actor, owner, server)
+
     async def keep(self, actor: Actor, owner: str, server: str) -> Session:
         """Have a running workspace go on though it is idle: its idle time begins anew (F67)."""
         found = await self._running(actor, owner, server, "keep it running")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes_asyncio import client
 from kubespawner.utils import get_k8s_model
 
-from eugospawner.manifests import claims, editors
+from eugospawner.manifests import claims, editors, reporter
 from eugospawner.manifests import pod as pods
 from eugospawner.policy import units
 
@@ -69,6 +69,8 @@ def complete(
         *(client.V1EnvVar(name=name, value=value) for name, value in environment.items()),
     ]
     notebook.readiness_probe = get_k8s_model(client.V1Probe, pods.make_readiness_probe())
+    if notebook.lifecycle is None:  # a hook of the configuration comes first
+        notebook.lifecycle = get_k8s_model(client.V1Lifecycle, reporter.make_lifecycle())
     startup = pods.make_startup_container(grant, home_path)
     if startup is not None:
         spec.init_containers = _extended(spec.init_containers, client.V1Container, [startup])

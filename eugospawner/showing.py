@@ -170,7 +170,7 @@ def show(
         queue=queue if known_queue is None else known_queue.display_name,
         kind=str(session.kind) if session else str(workspace.options.get("kind") or ""),
         profile="" if profile is None else profile.display_name,
-        gpus=_gpus(session),
+        gpus=gpus_of(session),
         prospect=prospect,
         warnings=()
         if prospect is None or session is None
@@ -280,7 +280,8 @@ def _note(
     return ""
 
 
-def _gpus(session: Session | None) -> Gpus | None:
+def gpus_of(session: Session | None) -> Gpus | None:
+    """Return the GPUs of *session*, as requested and as granted; `None`: it has none."""
     if session is None or not session.gpu_count or session.gpu_model is None:
         return None
     granted = session.granted_percent

@@ -214,7 +214,6 @@ class Workspaces:
         operation: Operation | None = None,
         reason: str = "",
         said: str = "",
-        remaining: Sequence[str] = (),
     ) -> Workspace | InState:
         """
         Bring a workspace into the state *to*, with its audit.
@@ -222,7 +221,6 @@ class Workspaces:
         Args:
             operation: What was asked for, which may be stricter than the table of states.
             reason: Machine reason; *said*: what is said of it beside.
-            remaining: What is left to be destroyed.
 
         Returns:
             It, as it is then; or the state that does not allow it, and nothing was changed.
@@ -232,7 +230,7 @@ class Workspaces:
         """
         moving = _Move(
             owner=owner, server=server, to=to, actor=actor, at=at, operation=operation,
-            reason=reason, said=said, remaining=tuple(remaining),
+            reason=reason, said=said,
         )  # fmt: skip
         storable(
             {name: getattr(moving, name) for name in ("owner", "server", "actor", "at", "reason")}
@@ -509,7 +507,6 @@ class _Move:
     operation: Operation | None
     reason: str
     said: str
-    remaining: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -598,14 +595,6 @@ def _move_one(connection: Connection, move: _Move) -> Workspace | InState:
         "b_failures": 0 if move.operation is Operation.RESET else found.failures,
     }  # fmt: skip
     _SET_STATE.execute_many(connection, [values])
-    connection.execute(
-        _SET_REMAINING,
-        {
-            "b_owner": move.owner,
-            "b_server": move.server,
-            "remaining": _text_of(move.remaining),
-        },
-    )
     audit.append(
         connection,
         [

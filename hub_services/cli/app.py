@@ -7,12 +7,14 @@ from importlib.metadata import version
 import click
 from click.shell_completion import get_completion_class
 
+from hub_services.cli.audit import audit
 from hub_services.cli.catalog import catalog, plan, profile, project, queue
 from hub_services.cli.client import Client
 from hub_services.cli.output import Session
 from hub_services.cli.people import user
 from hub_services.cli.policy import policy, window
 from hub_services.cli.quota import quota
+from hub_services.cli.workspaces import workspace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,5 +75,17 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "eugo", "_EUGO_COMPLETE").source())
 
 
-for _group in (quota, plan, queue, window, profile, project, user, catalog, policy):
+for _group in (
+    workspace,
+    quota,
+    plan,
+    queue,
+    window,
+    profile,
+    project,
+    user,
+    catalog,
+    policy,
+    audit,
+):
     main.add_command(_group)

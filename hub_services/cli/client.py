@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -35,15 +35,21 @@ class Unreachable(click.ClickException):
 @dataclass(frozen=True, slots=True)
 class Client:
     """
-    The quota service of a hub.
+    A service of a hub.
 
     Attributes:
         url: The hub's address, as people open it.
         token: Of the hub.
+        service: Its name.
     """
 
     url: str
     token: str
+    service: str = "quota"
+
+    def of(self, service: str) -> Client:
+        """Return the same for another service of the hub."""
+        return replace(self, service=service)
 
     def get(self, path: str, parameters: Mapping[str, object] | None = None) -> Any:
         """Return what stands at *path*."""
@@ -76,7 +82,7 @@ class Client:
             Refused: The service says no.
             Unreachable: It does not answer, or something else does.
         """
-        where = f"{self.url.rstrip('/')}/services/quota/api/v1{path}"
+        where = f"{self.url.rstrip('/')}/services/{self.service}/api/v1{path}"
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
         try:
             answer = requests.request(
@@ -96,7 +102,7 @@ class Client:
         except ValueError as error:
             message = (
                 f"{where} answers {answer.status_code} and no JSON: is EUGO_URL the hub's address, "
-                "and does the hub run the quota service?"
+                f"and does the hub run the {self.service} service?"
             )
             raise Unreachable(message) from error
         if answer.status_code < _FIRST_ERROR:

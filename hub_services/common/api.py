@@ -36,13 +36,14 @@ from openapi_pydantic.util import PydanticSchema, construct_open_api_with_schema
 from pydantic import BaseModel, ValidationError
 from tornado import web
 
+from eugospawner.policy.reasons import Reason
 from hub_services.common.problems import (
     CONTENT_TYPE,
-    RULES,
     DoorReason,
     Fault,
     FieldProblem,
     Problem,
+    rule_of,
 )
 from hub_services.common.web import Handler
 
@@ -83,7 +84,7 @@ class Operation:
     answer: type[BaseModel]
     takes: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    refuses: tuple[DoorReason, ...] = ()
+    refuses: tuple[DoorReason | Reason, ...] = ()
 
     @property
     def in_path(self) -> frozenset[str]:
@@ -91,14 +92,14 @@ class Operation:
         return frozenset(_NAME.findall(self.path))
 
     @property
-    def reasons(self) -> tuple[DoorReason, ...]:
+    def reasons(self) -> tuple[DoorReason | Reason, ...]:
         """All reasons for which it may refuse."""
-        found = {*_ALWAYS, *self.refuses}
+        found: set[DoorReason | Reason] = {*_ALWAYS, *self.refuses}
         if self.takes is not None or self.body is not None:
             found.add(DoorReason.MALFORMED)
         if self.body is not None:
             found |= {DoorReason.TOO_LARGE, DoorReason.NOT_JSON}
-        return tuple(reason for reason in DoorReason if reason in found)
+        return tuple(reason for reason in (*DoorReason, *Reason) if reason in found)
 
 
 def routes(prefix: str, operations: Iterable[Operation], document: OpenAPI) -> list[Any]:
@@ -276,9 +277,9 @@ def describe(
 
 
 def _described(operation: Operation) -> OpenApiOperation:
-    by_status: dict[int, list[DoorReason]] = {}
+    by_status: dict[int, list[DoorReason | Reason]] = {}
     for reason in operation.reasons:
-        by_status.setdefault(RULES[reason][0], []).append(reason)
+        by_status.setdefault(rule_of(reason)[0], []).append(reason)
     answers: dict[str, Response | Reference] = {
         "200": Response(
             description="Done.",
@@ -291,7 +292,7 @@ def _described(operation: Operation) -> OpenApiOperation:
     }
     for status, reasons in sorted(by_status.items()):
         answers[str(status)] = Response(
-            description=" ".join(f"`{each}`: {RULES[each][1]}" for each in reasons)
+            description=" ".join(f"`{each}`: {rule_of(each)[1]}" for each in reasons)
             or HTTPStatus(status).phrase,
             content={
                 CONTENT_TYPE: MediaType(media_type_schema=PydanticSchema(schema_class=Problem))

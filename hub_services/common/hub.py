@@ -35,6 +35,8 @@ _PAGED: Final = "application/jupyterhub-pagination+json"
 _PAGE_USERS: Final = 200
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=20)
 _NOT_FOUND: Final = 404
+_CONFLICT: Final = 409
+_FIRST_ERROR: Final = 400
 #: Clients and servers fold these away, and 404 then says nothing about the user.
 _UNASKABLE: Final = frozenset({"", ".", ".."})
 
@@ -120,6 +122,40 @@ class Hub:
             return tuple(_servers_of(user))
         except (KeyError, TypeError, AttributeError) as error:
             raise _strange(path, error) from error
+
+    async def stop(self, owner: str, server: str, session: str, *, remove: bool = False) -> None:
+        """
+        Have the hub stop one session of a server; what has stopped, or is another one by now, is fine.
+
+        Args:
+            remove: Also remove the server, which the hub does once it has stopped.
+
+        Raises:
+            HubError: The hub does not answer, refuses or fails; whether it stops is not known then.
+        """
+        if owner in _UNASKABLE:
+            message = f"The hub cannot be asked about a user named {owner!r}: no URL can carry it"
+            raise HubError(message)
+        path = f"/users/{quote(owner, safe='')}" + (
+            f"/servers/{quote(server, safe='')}" if server else "/server"
+        )
+        body: dict[str, object] = {"remove": True} if remove and server else {}
+        if session:
+            body["session"] = session
+        status, text = await self._send("DELETE", path, body)
+        if status >= _FIRST_ERROR and status not in {_NOT_FOUND, _CONFLICT}:
+            message = f"The hub answers {status} to stopping {owner}/{server}: {_message(text)}"
+            raise HubError(message)
+
+    async def _send(self, method: str, path: str, body: object) -> tuple[int, str]:
+        try:
+            async with self._session.request(
+                method, self._url + path, json=body, headers=self._headers, timeout=_TIMEOUT
+            ) as answer:
+                return answer.status, await answer.text()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            message = f"The hub at {self._url} does not answer ({str(error) or 'too slow'})"
+            raise HubError(message) from error
 
     async def _require_scopes(self) -> None:
         said = await self._get("/user")

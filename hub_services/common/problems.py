@@ -8,11 +8,14 @@ reasons (`policy.reasons`) are passed on as they are; those of the doors stand h
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from eugospawner.policy.errors import EugoError
+from eugospawner.policy.reasons import RULES as POLICY_RULES
+from eugospawner.policy.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +66,14 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
 }
 
 
+def rule_of(reason: DoorReason | Reason) -> tuple[int, str]:
+    """Return the HTTP status of *reason*, and what it means in general."""
+    if isinstance(reason, DoorReason):
+        return RULES[reason]
+    rule = POLICY_RULES[reason]
+    return rule.status, rule.meaning
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field."""
 
@@ -89,7 +100,7 @@ class Fault(EugoError):
     """A request that is refused at a door."""
 
     def __init__(
-        self, reason: DoorReason, detail: str, errors: tuple[FieldProblem, ...] = ()
+        self, reason: DoorReason | Reason, detail: str, errors: tuple[FieldProblem, ...] = ()
     ) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -99,17 +110,41 @@ class Fault(EugoError):
     @property
     def status(self) -> int:
         """The HTTP status of the answer."""
-        return RULES[self.reason][0]
+        return rule_of(self.reason)[0]
 
     def to_problem(self) -> Problem:
         """Return the answer's body."""
         return Problem(
             type=f"urn:eugo:reason:{self.reason}",
-            title=RULES[self.reason][1],
+            title=rule_of(self.reason)[1],
             status=self.status,
             detail=self.detail,
             reason=str(self.reason),
             errors=list(self.errors),
+        )
+
+
+class Relayed(Fault):
+    """What somebody else refused, or failed at, said on in their words."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(DoorReason.FAILED, detail)
+        self._status = status
+        self._said = reason
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the answer: theirs."""
+        return self._status
+
+    def to_problem(self) -> Problem:
+        """Return the answer's body."""
+        return Problem(
+            type=f"urn:eugo:reason:{self._said}",
+            title=HTTPStatus(self._status).phrase,
+            status=self._status,
+            detail=self.detail,
+            reason=self._said,
         )
 
 

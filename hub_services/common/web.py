@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +33,8 @@ import eugospawner
 from eugospawner import assets
 from eugospawner.origins import SENTENCE, is_change_from_elsewhere
 from eugospawner.policy.accounts import Actor
-from eugospawner.policy.errors import StoreError, UnfitSettings
+from eugospawner.policy.errors import Barred, StoreError, UnfitSettings
+from eugospawner.policy.reasons import Reason
 from hub_services.common.problems import CONTENT_TYPE, RULES, DoorReason, Fault
 
 if TYPE_CHECKING:
@@ -63,6 +65,18 @@ _STORE_DOWN: Final = (
     "The records are unavailable at the moment. Nothing is lost, and running workspaces are not "
     "affected. Try again in a few minutes, or tell an admin."
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller(Actor):
+    """
+    Who asks, with the token by which they do: what is the hub's to do is asked for with it.
+
+    Attributes:
+        token: Of the hub; never shown, logged or kept.
+    """
+
+    token: str = field(default="", repr=False)
 
 
 class Auth(HubOAuth):  # type: ignore[misc]
@@ -123,8 +137,11 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
         if not sent and is_change_from_elsewhere(self.request.method, self.request.headers):
             raise Fault(DoorReason.NOT_PERMITTED, SENTENCE)
         limited = (bool(sent) or not model.get("session_id")) and not is_admin
-        self.actor = Actor(
-            name=model["name"], is_admin=is_admin, scopes=frozenset(scopes) if limited else None
+        self.actor = Caller(
+            name=model["name"],
+            is_admin=is_admin,
+            scopes=frozenset(scopes) if limited else None,
+            token=sent or self.hub_auth.get_token(self) or "",
         )
 
     def _may_go_and_sign_in(self) -> bool:
@@ -183,7 +200,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log what is our fault; refusals are answers."""
-        if isinstance(value, Fault | web.HTTPError):
+        if isinstance(value, Fault | Barred | web.HTTPError):
             return
         if isinstance(value, StoreError):
             _log.warning("%s %s: %s", self.request.method, self.request.path, value)
@@ -195,6 +212,8 @@ def fault_of(error: BaseException | None, status: int = _SERVER_ERROR) -> Fault:
     """Return how *error* is answered."""
     if isinstance(error, Fault):
         return error
+    if isinstance(error, Barred):
+        return Fault(Reason(error.reason), error.sentence)
     if isinstance(error, UnfitSettings):
         return Fault(DoorReason.STORE_UNAVAILABLE, f"{error}. An admin must mend it.")
     if isinstance(error, StoreError):

@@ -10,40 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
-import os
-import socket
 import sys
-import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from kubernetes_asyncio.client import ApiClient
-from tornado import web
-from tornado.httpserver import HTTPServer
 
 from eugospawner.policy.errors import ConfigError
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from hub_services.common import api as apis
-from hub_services.common import loop, process
+from hub_services.common import process, serving
 from hub_services.common.clock import SystemClock
-from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
-from hub_services.common.lease import Lease
 from hub_services.common.mail import SmtpMail
-from hub_services.common.metrics import SweepMetrics
-from hub_services.common.web import (
-    Auth,
-    Callback,
-    Health,
-    Metrics,
-    NotFound,
-    close_hub_connections,
-    cookie_secret,
-)
+from hub_services.common.serving import Place, Sweeper
+from hub_services.common.web import Auth
 from hub_services.quota import admin, api, members, pages
 from hub_services.quota.asking import Asking
 from hub_services.quota.cluster import Cluster
@@ -55,19 +38,16 @@ from hub_services.quota.steering import Steering
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from tornado import web
+
     from hub_services.common.clock import Clock
     from hub_services.common.mail import Mail
     from hub_services.quota.service import Swept
 
-_log: Final = logging.getLogger(__name__)
-
 #: What runs is settled so often.
 INTERVAL: Final = timedelta(minutes=1)
-#: The hub that starts us is about to answer its first requests.
-FIRST: Final = timedelta(seconds=5)
 #: Without a sweep for so long, something is wrong.
 _LATE: Final = 3 * INTERVAL
-LEASE: Final = "eugo-quota"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +81,11 @@ class Settings:
     mail_from: str = ""
     """EUGO_MAIL_FROM: who sends."""
 
+    @property
+    def place(self) -> Place:
+        """Where the service listens."""
+        return Place(url=self.service_url, prefix=self.prefix)
+
     def mail(self) -> Mail | None:
         """
         Return the mail server; `None`: there is none.
@@ -120,14 +105,7 @@ class Settings:
         """
         process.require(
             environment,
-            (
-                "JUPYTERHUB_API_URL",
-                "JUPYTERHUB_API_TOKEN",
-                "JUPYTERHUB_SERVICE_URL",
-                "JUPYTERHUB_SERVICE_PREFIX",
-                "EUGO_DATABASE_URL",
-                "EUGO_CATALOG",
-            ),
+            (*serving.FROM_THE_HUB, *serving.FOR_PEOPLE, "EUGO_DATABASE_URL", "EUGO_CATALOG"),
         )
         return cls(
             service_url=environment["JUPYTERHUB_SERVICE_URL"],
@@ -153,61 +131,6 @@ def _unavailable(text: str) -> dict[str, dict[str, str]]:
         raise ConfigError(message) from error
 
 
-class Sweeper:
-    """Sweeps, and knows how they went."""
-
-    def __init__(
-        self,
-        sweep_once: Callable[[], Awaitable[Swept]],
-        clock: Clock,
-        silence: Callable[[], timedelta],
-    ) -> None:
-        self.metrics = SweepMetrics("quota")
-        self._sweep_once = sweep_once
-        self._clock = clock
-        self._silence = silence
-        self._last = clock.now()
-        self._gauges = {
-            name: self.metrics.gauge(name, help_text)
-            for name, help_text in (
-                ("running", "Bound sessions whose Pods were seen."),
-                ("gpu_percent", "GPU percent that they hold."),
-                ("doubts", "Places where cluster and store do not agree."),
-                ("leader", "Whether this process holds the lease."),
-            )
-        }
-        self._counters = {
-            name: self.metrics.counter(name, help_text)
-            for name, help_text in (
-                ("bound", "Sessions bound that the hub had not bound."),
-                ("settled", "Settlements."),
-                ("renewed", "Deadlines that changed settings, or what is left, moved."),
-                ("entries", "Entries of the ledger rolled up."),
-            )
-        }
-
-    async def sweep_once(self) -> None:
-        """Sweep, measure it, and raise what it raises."""
-        with self.metrics.sweep() as acted:
-            swept = await self._sweep_once()
-            acted.append(swept.acted)
-        self._last = self._clock.now()
-        self._gauges["leader"].set(swept.acted)
-        for name in ("running", "gpu_percent", "doubts"):
-            self._gauges[name].set(getattr(swept, name))
-        for name, counter in self._counters.items():
-            counter.inc(getattr(swept, name))
-
-    def problem(self) -> str:
-        """Return what is wrong with the sweeps; empty: nothing."""
-        late, silence = self._clock.now() - self._last, self._silence()
-        if silence > _LATE:
-            return f"the lease could not be read for {int(silence.total_seconds())} s"
-        if late > _LATE:
-            return f"no sweep has come through for {int(late.total_seconds())} s"
-        return ""
-
-
 def make_app(
     settings: Settings,
     *,
@@ -228,15 +151,11 @@ def make_app(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
 
-    async def health() -> str:
-        try:
-            await (await store()).ping()
-        except Exception as error:  # noqa: BLE001 - whatever it is, that is the answer
-            return f"the store: {error}"
-        return sweeper.problem()
-
-    return web.Application(
-        [
+    return serving.make_app(
+        settings.place,
+        sweeper=sweeper,
+        store=store,
+        routes=[
             (base, pages.UsagePage, {"office": office}),
             (f"{base}admin", admin.AdminPage, desks),
             (f"{base}admin/audit", admin.AuditPage, desks),
@@ -245,15 +164,33 @@ def make_app(
             (f"{base}members", members.MembersPage, rooms),
             (f"{base}members/([^/]+)/([^/]+)", members.MemberPage, rooms),
             (f"{base}usage.csv", pages.UsageSheet, {"office": office}),
-            (f"{base}oauth_callback", Callback),
-            (f"{base}health", Health, {"check": health}),
-            (f"{base}metrics", Metrics, {"export": sweeper.metrics.export}),
             *apis.routes(prefix, operations, document),
         ],
-        default_handler_class=NotFound,
-        cookie_secret=cookie_secret(Auth.instance().api_token),
-        prefix=base,
         navigation=pages.navigation(hub, base, office),
+    )
+
+
+def make_sweeper(
+    sweep_once: Callable[[], Awaitable[Swept]], clock: Clock, silence: Callable[[], timedelta]
+) -> Sweeper:
+    """Return what sweeps and measures it."""
+    return Sweeper(
+        "quota",
+        sweep_once,
+        clock,
+        silence,
+        late=_LATE,
+        gauges={
+            "running": "Bound sessions whose Pods were seen.",
+            "gpu_percent": "GPU percent that they hold.",
+            "doubts": "Places where cluster and store do not agree.",
+        },
+        counters={
+            "bound": "Sessions bound that the hub had not bound.",
+            "settled": "Settlements.",
+            "renewed": "Deadlines that changed settings, or what is left, moved.",
+            "entries": "Entries of the ledger rolled up.",
+        },
     )
 
 
@@ -267,14 +204,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
         store = await stack.enter_async_context(
             contextlib.aclosing(process.Opened(settings.database_url))
         )
-        lease = Lease(
-            client,
-            settings.namespace,
-            LEASE,
-            identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}",
-            now=clock.now,
-            gained=gained.set,
-        )
+        lease = serving.make_lease(client, settings.namespace, "quota", clock, gained)
         office = Office(source=source, open_store=store, clock=clock, slug=slug_of)
         accountant = Accountant(
             cluster=Cluster(client, settings.namespace),
@@ -284,31 +214,16 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             clock=clock,
             slug=slug_of,
         )
-        sweeper = Sweeper(accountant.sweep_once, clock, lambda: lease.silence)
-        server = HTTPServer(
+        sweeper = make_sweeper(accountant.sweep_once, clock, lambda: lease.silence)
+        await serving.serve(
+            settings.place,
             make_app(settings, office=office, sweeper=sweeper, store=store, mail=settings.mail()),
-            xheaders=True,
-            max_body_size=2 * apis.LARGEST_BODY,
+            lease=lease,
+            sweep_once=sweeper.sweep_once,
+            interval=INTERVAL,
+            wakeup=gained,
+            ended=ended,
         )
-        where = urlsplit(settings.service_url)
-        server.listen(where.port or 80, where.hostname or "127.0.0.1")
-        _log.info("Answering at %s%s", settings.service_url, settings.prefix)
-        async with asyncio.TaskGroup() as tasks:
-            running = [
-                tasks.create_task(loop.every(LEASE_INTERVAL, lease.renew_once), name="lease"),
-                tasks.create_task(
-                    loop.every(INTERVAL, sweeper.sweep_once, wakeup=gained, first=FIRST),
-                    name="sweep",
-                ),
-                tasks.create_task(process.end_with_parent(os.getppid(), ended), name="parent"),
-            ]
-            await ended.wait()
-            for task in running:
-                task.cancel()
-        server.stop()
-        await server.close_all_connections()
-        await close_hub_connections()
-        await lease.release()
 
 
 if __name__ == "__main__":

@@ -8,15 +8,14 @@ Source: features L6, F98 to F102; promise 7.
 
 from __future__ import annotations
 
-import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from eugospawner.policy.accounts import Person
-from eugospawner.policy.errors import UnfitSettings
 from eugospawner.policy.permissions import Platform, may, who_may
 from eugospawner.policy.quota import Span, Subject, SubjectKind, period_at
 from eugospawner.policy.roles import Action
+from hub_services.common.newest import Newest
 from hub_services.common.problems import DoorReason, Fault, existing, permit
 from hub_services.quota import models, views
 
@@ -62,28 +61,15 @@ class Office:
         self.open_store = open_store
         self.clock = clock
         self.slug = slug
+        self._newest = Newest(source, open_store)
 
     async def settings(self) -> Settings:
-        """
-        Return the newest settings.
-
-        Raises:
-            StoreError: The store does not answer, or what was changed makes no sense.
-        """
-        store = await self.open_store()
-        self.source.take(await store.changes.since(self.source.revision))
-        return self.source.settings
+        """Return the newest settings; raises as `Newest.settings`."""
+        return await self._newest.settings()
 
     async def last_good_settings(self) -> Settings:
-        """
-        Return the newest settings that make sense, for whoever must go on or mend them.
-
-        Raises:
-            StoreError: The store does not answer.
-        """
-        with contextlib.suppress(UnfitSettings):
-            return await self.settings()
-        return self.source.settings
+        """Return the newest settings that make sense; raises as `Newest.last_good`."""
+        return await self._newest.last_good()
 
     async def usage(self, actor: Actor, query: models.UsageQuery) -> models.UsageReport:
         """

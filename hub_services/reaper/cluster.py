@@ -104,6 +104,10 @@ class Cluster:
             self._core, self._namespace, pod.name, grace_seconds=_GRACE_SECONDS, uid=pod.uid
         )
 
+    async def label_queue(self, pod: Pod, queue: str) -> None:
+        """Have a Pod say in which queue it is; one that is gone is fine."""
+        await cluster.label_pod(self._core, self._namespace, pod.name, {labels.QUEUE: queue})
+
     async def delete_template(self, template: Template) -> None:
         """Delete this very template; one that is gone is fine."""
         options: Json = {"preconditions": {"uid": template.uid}}

@@ -34,6 +34,7 @@ class Pod:
     Attributes:
         session: Its identifier; whose workspace it is stands in the store, not in the cluster.
         is_going: Somebody has asked for its deletion.
+        queue: In which it says it is.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Pod:
     session: str
     created_at: datetime
     is_going: bool
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,7 @@ def _pod(pod: Json) -> Pod | None:
         session=session,
         created_at=_time(meta["creationTimestamp"]),
         is_going="deletionTimestamp" in meta,
+        queue=found.get(labels.QUEUE, ""),
     )
 
 

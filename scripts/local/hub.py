@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .sso import SignIn
     from .workdir import Secrets, Workdir
 
+SERVICES = ("quota", "culler", "reaper", "workspaces")
+"""The services that listen."""
+
 SETTINGS = "EUGO_DEMO_SETTINGS"
 """The variable that names the settings file."""
 
@@ -50,8 +53,8 @@ class Settings:
     proxy_api_port: int
     """Where the hub commands the proxy; loopback only."""
 
-    quota_port: int
-    """Where the quota service listens; loopback only."""
+    service_ports: Mapping[str, int]
+    """Where each service listens, by its name; loopback only."""
 
     proxy_command: tuple[str, ...]
     """Node and the proxy's script."""
@@ -78,7 +81,7 @@ class Settings:
         hub_address: str,
         hub_port: int,
         proxy_api_port: int,
-        quota_port: int,
+        service_ports: Mapping[str, int],
         proxy_command: tuple[str, ...],
         unavailable: Mapping[str, Mapping[str, str]],
         sign_in: SignIn | None = None,
@@ -89,7 +92,7 @@ class Settings:
             hub_address=hub_address,
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
-            quota_port=quota_port,
+            service_ports=dict(service_ports),
             proxy_command=proxy_command,
             unavailable=unavailable,
             sign_in=sign_in,
@@ -117,7 +120,7 @@ def environment(
     catalog: Path,
     settings: Path,
     kubeconfig: Path,
-    quota_port: int,
+    service_ports: Mapping[str, int],
     public_url: str,
 ) -> dict[str, str]:
     """Return the hub's environment variables, made from *inherited* ones."""
@@ -133,7 +136,10 @@ def environment(
         "EUGO_DATABASE_URL": store_url,
         "EUGO_NAMESPACE": "eugo",
         "EUGO_PUBLIC_URL": public_url,
-        "EUGO_QUOTA_URL": f"http://{LOOPBACK}:{quota_port}",
+        **{
+            f"EUGO_{name.upper()}_URL": f"http://{LOOPBACK}:{port}"
+            for name, port in service_ports.items()
+        },
         "KUBECONFIG": str(kubeconfig),
         "NO_PROXY": direct,
         "no_proxy": direct,

@@ -141,9 +141,12 @@ class Run:
 
     def _settings(self, port: int) -> hub.Settings:
         remembered = self.workdir.remembered_ports()
-        hub_port, proxy_api_port, quota_port, sso_port = ports.choose(4, remembered=remembered)
+        hub_port, proxy_api_port, sso_port, *others = ports.choose(
+            3 + len(hub.SERVICES), remembered=remembered
+        )
+        service_ports = dict(zip(hub.SERVICES, others, strict=True))
         self.workdir.remember_ports(
-            hub=hub_port, proxy_api=proxy_api_port, quota=quota_port, sso=sso_port
+            hub=hub_port, proxy_api=proxy_api_port, sso=sso_port, **service_ports
         )
         environment, node = Environment(self.root), self._node()
         # What another cluster can run, this machine cannot know.
@@ -155,7 +158,7 @@ class Run:
             hub_address=self.options.hub_address,
             hub_port=hub_port,
             proxy_api_port=proxy_api_port,
-            quota_port=quota_port,
+            service_ports=service_ports,
             # The hub starts the proxy, and a hub that is killed cannot stop it.
             proxy_command=(
                 *processes.dying_with_its_parent(),
@@ -234,7 +237,7 @@ class Run:
                     catalog=self.options.catalog,
                     settings=self.workdir.write("hub.json", settings.to_json()),
                     kubeconfig=kubeconfig,
-                    quota_port=settings.quota_port,
+                    service_ports=settings.service_ports,
                     public_url=settings.url,
                 ),
                 output=log,

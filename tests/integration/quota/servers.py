@@ -27,7 +27,7 @@ from eugospawner.store import open_store, upgrade
 from eugospawner.store.invitations import Invitation
 from hub_services.common.process import Opened
 from hub_services.common.web import Auth, close_hub_connections
-from hub_services.quota.__main__ import Settings, Sweeper, make_app
+from hub_services.quota.__main__ import Settings, make_app, make_sweeper
 from hub_services.quota.office import Office
 from hub_services.quota.service import Swept
 from scripts.local import seed
@@ -165,7 +165,7 @@ class Running:
         async def sweep() -> Swept:
             return Swept(acted=True, running=3, gpu_percent=75)
 
-        self.sweeper = Sweeper(sweep, self.clock, lambda: self.silence)
+        self.sweeper = make_sweeper(sweep, self.clock, lambda: self.silence)
         settings = Settings(
             service_url="",
             prefix=PREFIX,

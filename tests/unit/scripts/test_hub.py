@@ -11,7 +11,7 @@ def an_environment(**inherited: str) -> dict[str, str]:
         catalog=Path("/src/helm-values/catalog.yaml"),
         settings=Path("/data/hub.json"),
         kubeconfig=Path("/data/hub.kubeconfig"),
-        quota_port=3,
+        service_ports={"quota": 3},
         public_url="http://127.0.0.1:8000",
     )
 
@@ -48,7 +48,7 @@ def test_settings_say_who_is_admin_and_carry_the_secrets(tmp_path):
             hub_address="127.0.0.1",
             hub_port=1,
             proxy_api_port=2,
-            quota_port=3,
+            service_ports={"quota": 3},
             proxy_command=("node", "proxy"),
             unavailable={"kinds": {"vscode": "Not here."}},
         )

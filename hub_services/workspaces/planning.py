@@ -1,0 +1,60 @@
+"""
+Planning: what of a workspace is destroyed when it is terminated, in which order, and what is kept.
+
+Pure. What another workspace of the owner mounts, too, is shared data: it is kept until the last of them is
+terminated. Source: D5; F28.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eugospawner.store import Workspace
+
+SESSION: Final = "session"
+HOME: Final = "home"
+SERVER: Final = "server"
+_VOLUME: Final = "volume "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What goes, in the order in which it goes, and what is kept; as people read it."""
+
+    destroyed: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def plan_of(workspace: Workspace, others: Iterable[Workspace]) -> Plan:
+    """
+    Return what a termination of *workspace* destroys.
+
+    Args:
+        others: All workspaces of its owner; itself among them does no harm.
+    """
+    rest = [each for each in others if each.server != workspace.server]
+    shared = {key for each in rest for key in volumes_of(each.options)}
+    own = volumes_of(workspace.options)
+    destroyed = [SESSION, *(f"{_VOLUME}{key}" for key in own if key not in shared)]
+    kept = [f"{_VOLUME}{key}" for key in own if key in shared]
+    # The home is everybody's workspaces' together.
+    (kept if rest else destroyed).append(HOME)
+    return Plan(destroyed=(*destroyed, SERVER), kept=tuple(kept))
+
+
+def volumes_of(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the extra volumes that a workspace with *options* mounts, in order."""
+    listed = options.get("volumes")
+    if not isinstance(listed, list):
+        return ()
+    keys = [each.get("claim") for each in listed if isinstance(each, dict)]
+    return tuple(dict.fromkeys(key for key in keys if isinstance(key, str)))
+
+
+def volume_key(step: str) -> str | None:
+    """Return the key of the volume that *step* destroys; `None`: it is another step."""
+    return step.removeprefix(_VOLUME) if step.startswith(_VOLUME) else None
