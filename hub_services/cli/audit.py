@@ -45,7 +45,7 @@ def _filters(command: Any) -> Any:
 @click.option("--lines", "count", type=click.IntRange(1, _PAGE), default=20, show_default=True)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what comes, until interrupted.")
 @click.pass_obj
-def tail(session: Session, count: int, follow: bool, **wanted: str | None) -> None:  # noqa: FBT001
+def tail(session: Session, /, count: int, follow: bool, **wanted: str | None) -> None:  # noqa: FBT001
     """
     Show the last lines of the audit, the last one last.
 
