@@ -487,7 +487,8 @@ def follow(connection: Connection, steps: Sequence[Step]) -> Mapping[str, State]
                 "b_state": after,
                 "b_since": step.at,
                 "b_because": step.reason,
-                "b_said": step.said,
+                # What was said when it was asked to stop holds when it has.
+                "b_said": step.said or (row["said"] if row["because"] == step.reason else ""),
                 "b_actor": step.actor,
                 "b_failures": failures,
             }
@@ -653,6 +654,8 @@ def _remove_one(connection: Connection, removal: _Removal) -> bool:
     found = _read_one(connection, removal.owner, removal.server)
     if found is None:
         return False
+    if not removal.terminated and found.state in {State.TERMINATING, State.TERMINATE_FAILED}:
+        return False  # its entry goes last, by whoever destroys it
     connection.execute(_DELETE, {"b_owner": removal.owner, "b_server": removal.server})
     if removal.at is None:
         return True
@@ -740,7 +743,10 @@ _HERE: Final = (
 _DELETE: Final = delete(_TABLE).where(*_HERE)
 _ONE: Final = select(_TABLE).where(*_HERE)
 _AT: Final = select(
-    _COLUMN.owner, _COLUMN.server, _COLUMN.state, _COLUMN.session_id, _COLUMN.failures
+    *(
+        _COLUMN[name]
+        for name in ("owner", "server", "state", "session_id", "failures", "because", "said")
+    )
 ).where(tuple_(_COLUMN.owner, _COLUMN.server).in_(bindparam("places", expanding=True)))
 _EVERY: Final = select(_TABLE).order_by(_COLUMN.owner, _COLUMN.name, _COLUMN.server)
 _IN_STATE: Final = _EVERY.where(_COLUMN.state.in_(bindparam("states", expanding=True)))

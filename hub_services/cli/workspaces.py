@@ -57,7 +57,7 @@ def workspace() -> None:
 @click.option("--profile", help="Key of a profile.")
 @click.option("--text", help="What its name, owner or server contains.")
 @click.pass_obj
-def list_workspaces(session: Session, **wanted: str | None) -> None:
+def list_workspaces(session: Session, /, **wanted: str | None) -> None:
     """
     List workspaces.
 
@@ -158,7 +158,9 @@ def create(session: Session, words: tuple[str, ...], server: str | None, start: 
 @click.pass_obj
 def edit(session: Session, name: str, words: tuple[str, ...]) -> None:
     """
-    Change what a workspace is started with; words that are not given stay. Not while it runs.
+    Change what a workspace is started with; not while it runs.
+
+    Words that are not given stay as they are.
 
     \b
     Example:
@@ -174,7 +176,7 @@ def edit(session: Session, name: str, words: tuple[str, ...]) -> None:
 def _act(key: str, about: str) -> click.Command:
     """Return a command that does *key* to a workspace, and shows how it stands then."""
 
-    @click.command(name=key, help=about)
+    @click.command(name=key, help=f"{about}\n\n\b\nExample:\n  eugo workspace {key} Thesis")
     @click.argument("name")
     @click.pass_obj
     def act(session: Session, name: str) -> None:
@@ -205,7 +207,13 @@ for _key, _about in (
 @click.option("--queue", default="default", show_default=True, help="Key of a queue.")
 @click.pass_obj
 def switch_queue(session: Session, name: str, queue: str) -> None:
-    """Move a workspace to another queue: at once if it runs, else from the next start on."""
+    """
+    Move a workspace to another queue: at once if it runs, else from the next start on.
+
+    \b
+    Example:
+      eugo workspace switch-queue Train
+    """
     client = _client(session)
     answer = client.post(f"{_path(client, name)}/switch-queue", {"queue": queue})
     session.show(answer, lambda console: _show(console, answer))
@@ -216,7 +224,13 @@ def switch_queue(session: Session, name: str, queue: str) -> None:
 @click.option("--reason", required=True, help="Its owner reads it.")
 @click.pass_obj
 def suspend(session: Session, name: str, reason: str) -> None:
-    """Have a workspace end and not start again until it is resumed; data is kept."""
+    """
+    Have a workspace end and not start again until it is resumed; data is kept.
+
+    \b
+    Example:
+      eugo workspace suspend bob/training --reason "The payment is overdue"
+    """
     client = _client(session)
     answer = client.post(f"{_path(client, name)}/suspend", {"reason": reason})
     session.show(answer, lambda console: _show(console, answer))
@@ -226,7 +240,13 @@ def suspend(session: Session, name: str, reason: str) -> None:
 @click.argument("name")
 @click.pass_obj
 def delete(session: Session, name: str) -> None:
-    """Take a workspace off the list; what runs is stopped, and its data stays."""
+    """
+    Take a workspace off the list; what runs is stopped, and its data stays.
+
+    \b
+    Example:
+      eugo workspace delete Thesis
+    """
     client = _client(session)
     answer = client.delete(_path(client, name), {})
     session.show(answer, lambda console: console.print("Deleted. Its files are kept."))
@@ -237,7 +257,15 @@ def delete(session: Session, name: str) -> None:
 @click.option("--confirm", help="DELETE; left out: you are asked.")
 @click.pass_obj
 def terminate(session: Session, name: str, confirm: str | None) -> None:
-    """Destroy a workspace with everything that belongs to it alone. This action is irreversible."""
+    """
+    Destroy a workspace with everything that belongs to it alone.
+
+    This action is irreversible. What is destroyed and what is kept is said before you are asked.
+
+    \b
+    Example:
+      eugo workspace terminate Thesis
+    """
     client = _client(session)
     path = _path(client, name)
     plan = client.get(f"{path}/termination")
@@ -254,7 +282,14 @@ def terminate(session: Session, name: str, confirm: str | None) -> None:
 @click.option("--log", "session_id", metavar="SESSION", help="Show what was seen of this start.")
 @click.pass_obj
 def deployments(session: Session, name: str, session_id: str | None) -> None:
-    """List the starts of a workspace, the last first; or show the log of one."""
+    """
+    List the starts of a workspace, the last first; or show the log of one.
+
+    \b
+    Examples:
+      eugo workspace deployments Thesis
+      eugo workspace deployments Thesis --log 0123abcd
+    """
     client = _client(session)
     path = f"{_path(client, name)}/deployments"
     if session_id is not None:
@@ -281,7 +316,13 @@ def deployments(session: Session, name: str, session_id: str | None) -> None:
 @click.argument("name")
 @click.pass_obj
 def activity(session: Session, name: str) -> None:
-    """Show who did what to a workspace, looks into it included; the last first."""
+    """
+    Show who did what to a workspace, looks into it included; the last first.
+
+    \b
+    Example:
+      eugo workspace activity Thesis
+    """
     client = _client(session)
     found = client.get(f"{_path(client, name)}/activity")
     session.show(found, _lines(found))

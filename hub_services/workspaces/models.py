@@ -20,6 +20,7 @@ _NO_NUL: Final = r"^[^\u0000]+$"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
 Server = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
+LineId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Count = Annotated[int, Field(ge=1, le=500)]
 
 
@@ -332,7 +333,7 @@ class ActivityQuery(WorkspacePath):
     """Which lines about a workspace."""
 
     limit: Count = Field(default=100, description="At most so many.")
-    before: int | None = Field(default=None, description="Only those with a smaller id.")
+    before: LineId | None = Field(default=None, description="Only those with a smaller id.")
 
 
 class AuditQuery(BaseModel):
@@ -345,7 +346,7 @@ class AuditQuery(BaseModel):
     about: Text | None = Field(default=None, description="To what: `workspace.alice/thesis`.")
     since: datetime | None = Field(default=None, description="From this moment on; with a zone.")
     until: datetime | None = Field(default=None, description="Before this moment; with a zone.")
-    before: int | None = Field(default=None, description="Only those with a smaller id.")
+    before: LineId | None = Field(default=None, description="Only those with a smaller id.")
     limit: Count = Field(default=100, description="At most so many.")
 
 

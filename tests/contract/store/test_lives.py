@@ -122,6 +122,7 @@ async def test_a_workspace_follows_its_session_and_remembers_who_and_why(store):
     await end(store, at=NOON + HOUR + MINUTE)
     found = await store.workspaces.get("alice", "")
     assert (found.state, found.because, found.actor) == (State.STOPPED, "idle", "culler")
+    assert found.said == "Idle for 30 min."
     session = await store.sessions.get("s1")
     assert (session.end_reason, session.stop_by) == ("idle", "culler")
 

@@ -39,12 +39,13 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PREFIX = "/services/quota/"
 ACCESS = "access:services!service=quota"
+ALSO = "access:services!service=workspaces"
 
 #: Token → what the hub says of it.
 TOKENS: dict[str, dict[str, Any]] = {
-    "t-ada": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, "admin-ui"]},
+    "t-ada": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO, "admin-ui"]},
     # An admin's token that was made for less.
-    "t-ada-small": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS]},
+    "t-ada-small": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO]},
     "t-script": {
         "kind": "service", "name": "script", "admin": False,
         "scopes": ["access:services", "admin:users", "read:metrics"],
@@ -52,18 +53,18 @@ TOKENS: dict[str, dict[str, Any]] = {
     **{
         f"t-{name}": {
             "kind": "user", "name": name, "admin": False, "session_id": f"of-{name}",
-            "scopes": [ACCESS, *scopes.UNFILTERED],
+            "scopes": [ACCESS, ALSO, *scopes.UNFILTERED],
         }
         for name in ("alice", "bob", "carol", "dave", "new")
     },
     # Bob's token for looking at what he uses, and Alice's that is good for her own project alone.
     "t-bob-small": {
         "kind": "user", "name": "bob", "admin": False, "session_id": None,
-        "scopes": [ACCESS, "custom:eugo:see-usage!user=bob"],
+        "scopes": [ACCESS, ALSO, "custom:eugo:see-usage!user=bob"],
     },
     "t-alice-small": {
         "kind": "user", "name": "alice", "admin": False, "session_id": "of-another-service",
-        "scopes": [ACCESS, "custom:eugo:bind-plan!group=project:course"],
+        "scopes": [ACCESS, ALSO, "custom:eugo:bind-plan!group=project:course"],
     },
     "t-nowhere": {"kind": "user", "name": "alice", "admin": False, "scopes": ["self"]},
 }  # fmt: skip
@@ -126,6 +127,12 @@ class Running:
     store: Any = None
     sweeper: Any = None
     opened: Any = None
+    service: str = "quota"
+
+    @property
+    def prefix(self) -> str:
+        """Below which address of the hub it is."""
+        return f"/services/{self.service}/"
 
     def __post_init__(self) -> None:
         ready = threading.Event()
@@ -140,21 +147,34 @@ class Running:
         self.loop.run_forever()
 
     async def _start(self) -> None:
-        hub = self.hub = HTTPServer(web.Application([("/hub/api/user", User)], hub=self))
+        doors = [("/hub/api/user", User), *self.hub_doors()]
+        hub = self.hub = HTTPServer(web.Application(doors, hub=self))
         sockets = bind_sockets(0, "127.0.0.1")
         hub.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
+        self.hub_url = f"http://127.0.0.1:{port}/hub/api"
         HubOAuth.clear_instance()
         Auth.clear_instance()
         auth = Auth.instance()
         auth.api_url = f"http://127.0.0.1:{port}/hub/api"
         auth.api_token = "service"
         auth.hub_prefix = "/hub/"
-        auth.base_url = PREFIX
-        auth.oauth_client_id = "service-quota"
-        auth.access_scopes = {"access:services", ACCESS}
+        auth.base_url = self.prefix
+        auth.oauth_client_id = f"service-{self.service}"
+        auth.access_scopes = {"access:services", f"access:services!service={self.service}"}
         self.opened = Opened(self.store_url)
         self.store = await self.opened()
+        self.server = HTTPServer(await self.application())
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.server.add_sockets(sockets)
+        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+
+    def hub_doors(self) -> list[Any]:
+        """Return what the hub has beside who somebody is."""
+        return []
+
+    async def application(self) -> web.Application:
+        """Return the service."""
         office = Office(
             source=copy.copy(_source(self.catalog)),  # it replaces what it has, and mends nothing
             open_store=self.opened,
@@ -175,14 +195,12 @@ class Running:
             unavailable={},
             public_url=self.public_url,
         )
-        self.server = HTTPServer(
-            make_app(
-                settings, office=office, sweeper=self.sweeper, store=self.opened, mail=self.mail
-            )
+        return make_app(
+            settings, office=office, sweeper=self.sweeper, store=self.opened, mail=self.mail
         )
-        sockets = bind_sockets(0, "127.0.0.1")
-        self.server.add_sockets(sockets)
-        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+
+    async def close(self) -> None:
+        """Close what the service opened beside its store."""
 
     def run(self, work: Awaitable[Any]) -> Any:
         """Return what *work* returns, run in the service's loop."""
@@ -196,6 +214,7 @@ class Running:
         """End it."""
 
         async def end() -> None:
+            await self.close()
             for server in (self.server, self.hub):
                 server.stop()
                 await server.close_all_connections()
@@ -221,7 +240,7 @@ class Running:
         """Ask for *path* of the API, or of the pages; bytes are sent as they are."""
         sent = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310 - loopback
-            f"{self.url}{PREFIX}{'api/v1' if api else ''}{path}", data=sent, method=method
+            f"{self.url}{self.prefix}{'api/v1' if api else ''}{path}", data=sent, method=method
         )
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             request.add_header(name, value)
@@ -272,9 +291,11 @@ async def invite_somebody(store_url: str) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, catalog: Path, store_url: str, **words: Any) -> Iterator[Running]:
+def serving(
+    folder: Path, catalog: Path, store_url: str, *, kind: type[Running] | None = None, **words: Any
+) -> Iterator[Any]:
     """Run the service on a store that is there."""
-    running = Running(folder=folder, catalog=catalog, store_url=store_url, **words)
+    running = (kind or Running)(folder=folder, catalog=catalog, store_url=store_url, **words)
     try:
         yield running
     finally:

@@ -134,6 +134,6 @@ def test_an_admin_s_word_opens_every_door(someone):
 def test_every_action_that_the_service_knows_has_a_door_here():
     of_hub = {
         Action.VIEW, Action.CREATE, Action.DEPLOY, Action.ACCESS, Action.STOP, Action.TERMINATE,
-        Action.DOWNLOAD, Action.BULK_DELETE,
+        Action.DOWNLOAD, Action.BULK_DELETE, Action.SUSPEND,
     }  # fmt: skip
     assert {action for action, _ in DOORS} == set(Action) - of_hub

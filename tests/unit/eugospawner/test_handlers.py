@@ -688,6 +688,7 @@ def test_install_puts_ours_in_the_place_of_the_hub_s_however_often(
         "/eugo/preflight/([^/]+)/?",
         "/eugo/preflight/([^/]+)/([^/]+)",
         "/eugo/request-access",
+        "/eugo/workspaces/([^/]+)/([^/]+)/([a-z-]+)",
     ]
     theirs = {
         HomeHandler, SpawnHandler, SpawnPendingHandler, UserUrlHandler, UserServerAPIHandler, SelfAPIHandler,

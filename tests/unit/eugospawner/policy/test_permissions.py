@@ -45,15 +45,15 @@ OBJECTS: dict[str, Object] = {
     "organization": ACME,
     "platform": Platform(),
 }
-#: v: view, c: create, d: deploy, a: access, s: stop, t: terminate, l: download, m: delete many,
+#: v: view, c: create, d: deploy, a: access, s: stop, h: suspend, t: terminate, l: download, m: delete many,
 #: u: see usage, b: bind a plan, q: change a quota, r: assign a role, o: make an owner,
 #: p: manage profiles, e: everything else.
-LETTERS = dict(zip("vcdastlmubqrope", Action, strict=True))
-ALL = "vcdastlmubqrope"
+LETTERS = dict(zip("vcdashtlmubqrope", Action, strict=True))
+ALL = "vcdashtlmubqrope"
 #: Of an organization's admin, on what is the organization's.
-LEAD = "vstubqr"
+LEAD = "vshtubqr"
 #: Of a notebook admin, on everything.
-AUDIT = "vastuqp"
+AUDIT = "vashtuqp"
 #: Of members, on what is their own; only workspaces can be had so, the rest means nothing.
 OWN = "vcdastlu"
 

@@ -1,0 +1,91 @@
+"""Whatever is sent to what the served OpenAPI document describes, the answer is as described there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+
+from tests.integration.quota.servers import serving, sow
+from tests.integration.workspaces.conftest import CATALOG
+from tests.integration.workspaces.servers import Workspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemathesis import Case
+    from schemathesis.schemas import BaseSchema
+
+PLACE = "/workspaces/{owner}/{server}"
+OPERATIONS = (
+    ("GET", "/workspaces"),
+    ("POST", "/workspaces"),
+    ("POST", "/ide"),
+    ("POST", "/bulk-delete"),
+    ("GET", "/former"),
+    ("GET", PLACE),
+    ("DELETE", PLACE),
+    ("PUT", f"{PLACE}/options"),
+    *(
+        ("POST", f"{PLACE}/{each}")
+        for each in (
+            "start", "stop", "keep", "extend", "switch-queue", "reset", "suspend", "resume",
+            "terminate",
+        )
+    ),
+    ("GET", f"{PLACE}/termination"),
+    ("GET", f"{PLACE}/deployments"),
+    ("GET", f"{PLACE}/deployments/{{session}}"),
+    ("GET", f"{PLACE}/activity"),
+    ("GET", "/audit"),
+    ("GET", "/audit/verification"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspaces]:
+    folder = tmp_path_factory.mktemp("described")
+    url = f"sqlite:///{folder / 'store.sqlite'}"
+    sow(CATALOG, url)
+    with serving(folder, CATALOG, url, kind=Workspaces) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(shared: Workspaces) -> BaseSchema:
+    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.config.update(base_url=f"{shared.url}{shared.prefix}api/v1")
+    return loaded
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, path: str) -> None:
+    """As an admin; words that make no sense together are refused, and nothing is a fault of ours."""
+
+    @given(case=api[path][method].as_strategy())
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    def agrees(case: Case) -> None:
+        case.call_and_validate(
+            headers={"Authorization": "token t-ada"},
+            excluded_checks=[
+                schemathesis.checks.ignored_auth,
+                schemathesis.checks.positive_data_acceptance,
+            ],
+        )
+
+    agrees()
+
+
+def test_the_document_has_every_operation_and_says_what_it_does(shared: Workspaces) -> None:
+    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
+    assert document["openapi"].startswith("3.1")
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    assert all(each["summary"] for each in operations)
+    assert {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    } == set(OPERATIONS)
