@@ -139,11 +139,13 @@ def main(
             or computes(before, found, now - looked)
             or has_busy_kernel(environment)
         )
-        seen = now if works else heartbeat()
+        beat = heartbeat()
+        # A file of tomorrow says nothing of today.
+        seen = now if works else beat if beat <= now else 0
         before, looked = found, now
         if seen > told:
             try:
-                report(environment, min(seen, now))
+                report(environment, seen)
                 told = seen
             except (OSError, ValueError):
                 pass  # the hub is away; the next look tells it
