@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from datetime import UTC
 from itertools import count
 from pathlib import PurePosixPath
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from dateutil.parser import parse as dateutil_parse
@@ -67,6 +68,8 @@ _KEPT: Final = ("next", "display_name")
 _PREFIX: Final = "opt-"
 #: A cancelled start takes a moment to let go of its server.
 _CANCEL_SECONDS: Final = 10
+#: A Pod's grace period, its end, and the removal of the row.
+_REMOVAL_SECONDS: Final = 90
 _SERVER_ERROR: Final = 500
 _LONGEST_NAME: Final = 255
 #: The same whoever's it is: a stranger learns nothing of their organization.
@@ -194,6 +197,39 @@ def _broke(start: asyncio.Future[object] | None) -> bool:
     return error is not None and not refused
 
 
+class Removals:
+    """
+    Servers that go as soon as they have stopped.
+
+    Upstream removes the row afterwards, whatever was started under the name meanwhile: that would run on
+    without a server that the hub knows.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+
+    def begin(self, owner: str, server: str) -> None:
+        """Note that it goes."""
+        self._until[owner, server] = monotonic() + _REMOVAL_SECONDS
+
+    def is_going(self, user: Any, server: str) -> bool:
+        """Whether it still goes; a stop that fails keeps nobody waiting for long."""
+        until = self._until.get((user.name, server), 0)
+        if until and (server not in user.orm_spawners or until < monotonic()):
+            del self._until[user.name, server]
+            return False
+        return bool(until)
+
+
+def _refuse_while_it_goes(handler: Any, user: Any, server: str) -> None:
+    """Raise 409 if the server is being removed."""
+    removals: Removals = handler.settings.setdefault("eugo_removals", Removals())
+    if removals.is_going(user, server):
+        raise web.HTTPError(
+            409, f"{server} is being deleted. Start it again in a moment. [{Reason.WRONG_STATE}]"
+        )
+
+
 def _drafts(handler: Any) -> Drafts:
     drafts: Drafts = handler.settings.setdefault("eugo_drafts", Drafts())
     return drafts
@@ -231,6 +267,7 @@ class WorkspaceSpawnHandler(StrictPage, SpawnHandler):
     async def _post(self, user_name: str, server_name: str, display_name: str) -> None:
         user = _find_user(self, user_name)
         self._asked = (user, server_name)
+        _refuse_while_it_goes(self, user, server_name)
         # The row that a GET made with this name is gone, so the name comes along.
         display_name = self.get_query_argument("display_name", "") or display_name
         with _drafts(self).hold(user, server_name), _in_words():
@@ -505,6 +542,7 @@ class WorkspaceOperationHandler(SentFromHere):
         if not may_ask(found.workspace.state, Operation.START):
             word = LOOKS[found.workspace.state].word
             raise Barred(Reason.WRONG_STATE, f"It is {word} and cannot be started.")
+        _refuse_while_it_goes(self, user, server)
         words = {**found.workspace.options, "name": found.workspace.name}
         with _drafts(self).hold(user, server):
             spawner = user.get_or_create_spawner(server, found.workspace.name, replace_failed=True)
@@ -646,6 +684,7 @@ class WorkspaceServerAPIHandler(SentFromHere, UserServerAPIHandler):
         user = self.find_user(user_name)
         if user is None:
             raise web.HTTPError(404)
+        _refuse_while_it_goes(self, user, server_name)
         with _drafts(self).hold(user, server_name):
             await super().post(user_name=user_name, server_name=server_name)
 
@@ -696,6 +735,9 @@ class WorkspaceServerAPIHandler(SentFromHere, UserServerAPIHandler):
         if meant is not None and spawner.active and meant != session:
             raise web.HTTPError(409, "Another session of it runs by now. [session-changed]")
         spawner.removed_by = self.current_user.name
+        if self._removes() and spawner.active:
+            removals: Removals = self.settings.setdefault("eugo_removals", Removals())
+            removals.begin(user_name, server_name)
         desk = access.desk_behind(self)
         if session and spawner.active and desk is not None:
             await desk.say_why(session, owner=user_name, actor=self.current_user.name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from eugospawner.lives import NEEDS
 from eugospawner.policy import deadlines, units
 from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.policy.deadlines import End
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.lifecycle import (
     LOOKS,
@@ -29,7 +30,7 @@ from eugospawner.policy.lifecycle import (
 )
 from eugospawner.policy.permissions import may, who_may
 from eugospawner.policy.roles import MEANINGS, Action
-from eugospawner.policy.windows import next_opening
+from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 
     from eugospawner.policy.accounts import Actor, Person
     from eugospawner.policy.catalog import Catalog
-    from eugospawner.policy.deadlines import End, Prospect
+    from eugospawner.policy.deadlines import Prospect
     from eugospawner.policy.permissions import Workspace as Target
+    from eugospawner.policy.plans import Plan
     from eugospawner.store import Session, Workspace
 
 #: After so many failed starts in a row people are told whom to ask (F22).
@@ -174,7 +176,9 @@ def show(
         prospect=prospect,
         warnings=()
         if prospect is None or session is None
-        else tuple(_warnings(session, prospect, denied(Action.DEPLOY), catalog, now)),
+        else tuple(
+            _warnings(session, prospect, target.project.plan, denied(Action.DEPLOY), catalog, now)
+        ),
         acts=acts,
     )
 
@@ -196,9 +200,18 @@ def _acts(
 
 
 def _warnings(
-    session: Session, prospect: Prospect, refused: str, catalog: Catalog, now: datetime
+    session: Session,
+    prospect: Prospect,
+    plan: Plan,
+    refused: str,
+    catalog: Catalog,
+    now: datetime,
 ) -> Iterator[Notice]:
-    ends = [each for each in (prospect.deadline, prospect.idle) if each is not None]
+    ends = [
+        each
+        for each in (prospect.deadline, prospect.idle, _window(session, prospect, plan, now))
+        if each is not None
+    ]
     for end in sorted(ends, key=lambda each: each.at):
         if now < end.warned_from and not _is_window(end):
             continue
@@ -209,6 +222,16 @@ def _warnings(
             at=end.at,
             acts=tuple(_remedies(end, session, prospect, refused)),
         )
+
+
+def _window(session: Session, prospect: Prospect, plan: Plan, now: datetime) -> End | None:
+    """Return the close of the window that *session* runs in, if another end comes before it."""
+    if prospect.deadline is not None and prospect.deadline.reason == Ending.WINDOW:
+        return None
+    opening = open_now(plan.windows, now) if plan.binds(session.queue) else None
+    if opening is None or opening.closes_at is None:
+        return None
+    return End(at=opening.closes_at, reason=Ending.WINDOW, warned_from=now)
 
 
 def _is_window(end: End) -> bool:

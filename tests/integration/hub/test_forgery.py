@@ -153,6 +153,10 @@ ROWS: dict[Address, Deed] = {
     Address(r"/eugo/request-access", "POST"): Deed(
         path="eugo/request-access", form={"owner": "bob", "server": ""}
     ),
+    # One of the operations stands for all: the address and its guard are the same.
+    Address(r"/eugo/workspaces/([^/]+)/([^/]+)/([a-z-]+)", "POST"): Deed(
+        path="eugo/workspaces/{user}/_/stop", form={}, before=one_runs
+    ),
     **{
         # Nothing runs there that could be asked: an answer to programs.
         Address(r"/user/(?P<user_name>[^/]+)(?P<user_path>/.*)?", method): Deed(
