@@ -1000,9 +1000,11 @@ def _extend_one(connection: Connection, extending: _Extending) -> Fits | None:
         return None
     demands = {extending.id: extending.demand}
     found = _renew_together(connection, _Renewing(demands=demands, at=extending.at))
+    after = found.get(extending.id) or _deadline(row)
+    if after.ends_at <= row["ends_at"]:
+        return after  # nothing was left to give
     milliseconds = max(extending.extension // timedelta(milliseconds=1), row["extended_ms"])
     connection.execute(_SET_EXTENDED, {"b_id": extending.id, "extended_ms": milliseconds})
-    after = found.get(extending.id) or _deadline(row)
     line = _line(
         "extend", row, actor=extending.actor, at=extending.at,
         ends_before=row["ends_at"].isoformat(), ends_after=after.ends_at.isoformat(),
