@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from eugospawner.policy.accounts import Actor
+    from eugospawner.policy.quota import Demand
     from eugospawner.settings import Settings
     from eugospawner.store import Session, Store
 
@@ -214,7 +215,9 @@ class Lives:
         if after is None:
             raise Barred(Reason.WRONG_STATE, "It is stopping already. Start it again.")
         if after.ends_at == session.ends_at:
-            raise _no_more(replace(session, ends_because=after.because), settings)
+            by_window = demand.latest_end <= session.ends_at
+            because = Ending.WINDOW if by_window else Ending.QUOTA
+            raise _no_more(replace(session, ends_because=because), settings)
         return await self._again(session)
 
     async def switch_queue(
@@ -381,7 +384,7 @@ class Lives:
         found = await store.sessions.get(session.id)
         return session if found is None else found
 
-    def _demand(self, session: Session, settings: Settings) -> Any:
+    def _demand(self, session: Session, settings: Settings) -> Demand | None:
         return records.demand_of(
             session,
             settings,

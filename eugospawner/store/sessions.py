@@ -498,6 +498,8 @@ class _Binding:
 class _Renewing:
     demands: Mapping[str, Demand]
     at: datetime
+    #: Whether a deadline that would not be later stays as it is, its reason included.
+    only_longer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -826,6 +828,8 @@ def _renew_together(connection: Connection, renewing: _Renewing) -> dict[str, Fi
         )
         outcome = cover(asked, book.usage)
         book.count(account, start, row["ends_at"])
+        if renewing.only_longer and outcome.ends_at <= row["ends_at"]:
+            continue
         if outcome.ends_at > row["ends_at"]:
             book.reserve(account, row["ends_at"], outcome.ends_at)
         else:
@@ -999,10 +1003,10 @@ def _extend_one(connection: Connection, extending: _Extending) -> Fits | None:
     if row is None or not _goes_on(row) or row["ends_at"] is None or row["ends_at"] <= extending.at:
         return None
     demands = {extending.id: extending.demand}
-    found = _renew_together(connection, _Renewing(demands=demands, at=extending.at))
-    after = found.get(extending.id) or _deadline(row)
-    if after.ends_at <= row["ends_at"]:
-        return after  # nothing was left to give
+    renewing = _Renewing(demands=demands, at=extending.at, only_longer=True)
+    after = _renew_together(connection, renewing).get(extending.id)
+    if after is None:
+        return _deadline(row)  # nothing was left to give
     milliseconds = max(extending.extension // timedelta(milliseconds=1), row["extended_ms"])
     connection.execute(_SET_EXTENDED, {"b_id": extending.id, "extended_ms": milliseconds})
     line = _line(
