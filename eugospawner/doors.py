@@ -408,8 +408,8 @@ class BackChannelLogout(BaseHandler):
         return {name for name in (by_subject, by_session) if name}
 
     async def _stop(self, user: Any, server: str) -> None:
-        desk, session = access.desk_behind(self), user.spawners[server]._session_id  # noqa: SLF001
-        if desk is not None and session:
+        desk = access.desk_behind(self)
+        if desk is not None and (session := user.spawners[server]._session_id):  # noqa: SLF001
             await desk.say_why(session, owner=user.name, actor=user.name, reason=Ending.SIGNED_OUT)
         try:
             await self.stop_single_user(user, server)

@@ -75,10 +75,10 @@ def test_a_new_user_works_on_a_quarter_of_an_h100_and_finds_the_file_again(anybo
     four_share_one_gpu_and_a_fifth_takes_the_next(hub, name)
 
     page.goto(f"{hub.demo.ready['url']}/hub/home")
-    page.get_by_role("button", name="Stop Default").click()
+    page.get_by_role("button", name=re.compile("^Stop ")).click()
     expect(page.get_by_role("table", name="Workspaces")).to_contain_text("Stopped", timeout=MINUTE)
     hub.until(lambda: not hub.objects("pods,resourceclaims", name), "something is left")
-    page.get_by_role("link", name="Start Default").click()
+    page.get_by_role("link", name=re.compile("^Change ")).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")
     expect(page.locator("#eugo-sm_percent")).to_have_value("25")  # as chosen the last time
     page.click("#eugo-start")

@@ -12,6 +12,7 @@ import pytest
 from eugospawner.policy.errors import ConfigError
 from eugospawner.store import upgrade
 from hub_services.reaper.__main__ import Settings
+from scripts.local import ports
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "hub_services.reaper"]
@@ -41,6 +42,7 @@ def environment(tmp_path):
     return kept | {
         "JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api",
         "JUPYTERHUB_API_TOKEN": "token",
+        "EUGO_LISTEN": f"http://127.0.0.1:{ports.choose(1)[0]}",
         "EUGO_DATABASE_URL": url,
         "KUBECONFIG": str(kubeconfig),
     }
@@ -54,7 +56,7 @@ def test_the_namespace_is_eugo_unless_told_otherwise(environment):
 def test_every_missing_setting_is_named_at_once():
     with pytest.raises(ConfigError) as caught:
         Settings.of({"JUPYTERHUB_API_URL": "http://hub", "EUGO_DATABASE_URL": ""})
-    assert "Not set: JUPYTERHUB_API_TOKEN, EUGO_DATABASE_URL." in str(caught.value)
+    assert "Not set: JUPYTERHUB_API_TOKEN, EUGO_LISTEN, EUGO_DATABASE_URL." in str(caught.value)
 
 
 @pytest.mark.parametrize(
