@@ -288,7 +288,7 @@ def cycle(kind: str, hub_url: str, copies: Copies) -> dict[str, float]:
 
 def stops(hub_url: str) -> list[str]:
     """Return who was to stop since last asked, in order."""
-    with urllib.request.urlopen(f"{hub_url}/stops") as answer:
+    with urllib.request.urlopen(f"{hub_url}/stops") as answer:  # noqa: S310 - loopback
         return sorted(json.load(answer))
 
 

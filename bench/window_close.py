@@ -24,9 +24,8 @@ import os
 import re
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
@@ -43,6 +42,7 @@ from eugospawner import cluster as api  # noqa: E402
 from eugospawner.manifests import labels  # noqa: E402
 from eugospawner.policy.lifecycle import Ending  # noqa: E402
 from eugospawner.store import open_store, upgrade  # noqa: E402
+from hub_services.common.clock import SystemClock  # noqa: E402
 from hub_services.reaper.closing import Closer  # noqa: E402
 from hub_services.reaper.cluster import Cluster  # noqa: E402
 from tests.integration.devcluster.clusters import running  # noqa: E402
@@ -50,6 +50,7 @@ from tests.integration.devcluster.clusters import running  # noqa: E402
 if TYPE_CHECKING:
     from hub_services.reaper.observed import Pod
 
+CLOCK: Final = SystemClock()
 AT_ONCE: Final = 64
 #: Time to settle between filling the namespace and the close.
 AHEAD: Final = timedelta(seconds=3)
@@ -64,24 +65,17 @@ INVENTORY = {
 }
 
 
-class Clock:
-    """The machine's."""
-
-    def now(self) -> datetime:
-        """Return now."""
-        return datetime.now(UTC)
-
-
 class TimedCluster(Cluster):
     """Ours, which also says when deletions began and the last was answered."""
 
-    first = last = 0.0
+    first: datetime | None = None
+    last: datetime | None = None
 
     async def delete_pod(self, pod: Pod) -> None:
         """Delete it."""
-        self.first = self.first or time.time()
+        self.first = self.first or CLOCK.now()
         await super().delete_pod(pod)
-        self.last = time.time()
+        self.last = CLOCK.now()
 
 
 class Hub:
@@ -138,15 +132,14 @@ async def prepare(core: client.CoreV1Api, pods: int) -> str:
 
 async def ours(
     made: client.ApiClient, namespace: str, pods: int, folder: Path
-) -> tuple[float, float]:
-    """Return when the last deletion was accepted, and the close, in seconds since the epoch."""
+) -> tuple[datetime, datetime]:
+    """Return when the last deletion was accepted, and the close."""
     url = f"sqlite:///{folder / namespace}.sqlite"
     await asyncio.to_thread(upgrade, url)
-    clock = Clock()
-    close = clock.now() + AHEAD
+    close = CLOCK.now() + AHEAD
     window = {"queue": QUEUE, "ends_at": close, "ends_because": str(Ending.WINDOW)}
     await fill(
-        url, clock.now() - timedelta(hours=1),
+        url, CLOCK.now() - timedelta(hours=1),
         [window] * pods + [{"queue": "default"}] * (pods // 10),
     )  # fmt: skip
     store = await open_store(url)
@@ -155,26 +148,25 @@ async def ours(
     async def opened() -> Any:
         return store
 
-    closer = Closer(
-        cluster=cluster, hub=Hub(), open_store=opened, clock=clock, wakeup=waits.append
-    )
+    closer = Closer(cluster=cluster, hub=Hub(), open_store=opened, clock=CLOCK, wakeup=waits.append)
     swept = await closer.sweep_once()
     assert swept.closed == 0, swept
-    while cluster.last == 0:
+    while cluster.last is None:
         await asyncio.sleep(waits[-1].total_seconds())
         swept = await closer.sweep_once()
     assert (swept.closed, swept.failed) == (pods, 0), swept
-    assert cluster.first >= close.timestamp(), "a Pod was deleted before the close"
+    assert cluster.first is not None
+    assert cluster.first >= close, "a Pod was deleted before the close"
     sessions = await store.sessions.open_sessions()
     reasons = {each.queue: each.stop_reason for each in sessions}
     assert reasons == {QUEUE: Ending.WINDOW, "default": None}, reasons
     await store.close()
-    return cluster.last, close.timestamp()
+    return cluster.last, close
 
 
 async def bare(
     made: client.ApiClient, namespace: str, pods: int, _folder: Path
-) -> tuple[float, float]:
+) -> tuple[datetime, datetime]:
     """Return the same of a loop of deletions."""
     cluster = TimedCluster(made, namespace)
     known = [each for each in (await cluster.pods()).of_sessions if each.queue == QUEUE]
@@ -186,9 +178,9 @@ async def bare(
             await api.delete_pod(core, namespace, pod.name, grace_seconds=10, uid=pod.uid)
 
     await asyncio.sleep(AHEAD.total_seconds())
-    close = time.time()
+    close = CLOCK.now()
     await asyncio.gather(*(delete(each) for each in known))
-    return time.time(), close
+    return CLOCK.now(), close
 
 
 CONTENDERS: Final = {"ours": ours, "bare loop": bare}
@@ -210,11 +202,11 @@ async def measure(kubeconfig: Path, options: argparse.Namespace, folder: Path) -
                     left := len((await TimedCluster(made, namespace).pods()).uids)
                 ) > options.pods // 10:
                     await asyncio.sleep(0.1)
-                gone = time.time()
+                gone = CLOCK.now()
                 assert left == options.pods // 10, "Pods of the default queue have gone"
                 if repeat >= 0:  # the first warms the API server
-                    found[name, "accepted"].append(last - close)
-                    found[name, "gone"].append(gone - close)
+                    found[name, "accepted"].append((last - close).total_seconds())
+                    found[name, "gone"].append((gone - close).total_seconds())
                 await core.delete_namespace(namespace)
                 while namespace in {  # noqa: ASYNC110
                     each.metadata.name for each in (await core.list_namespace()).items

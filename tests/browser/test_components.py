@@ -49,8 +49,18 @@ def gallery(hub, chromium):
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390, 320])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (320, "dark"),
+        *(
+            pytest.param(*each, marks=pytest.mark.nightly)
+            for each in ((1280, "dark"), (320, "light"))
+        ),
+        *(pytest.param(390, each, marks=pytest.mark.nightly) for each in ("light", "dark")),
+    ],
+)
 def test_every_component_is_accessible_and_fits(gallery, width, scheme):
     page = gallery(width=width, scheme=scheme)
     page.screenshot(path=ARTIFACTS / f"components-{width}-{scheme}.png", full_page=True)

@@ -40,8 +40,18 @@ def outcome(page: Page, expected: str):
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390, 320])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (320, "dark"),
+        *(
+            pytest.param(*each, marks=pytest.mark.nightly)
+            for each in ((1280, "dark"), (320, "light"))
+        ),
+        *(pytest.param(390, each, marks=pytest.mark.nightly) for each in ("light", "dark")),
+    ],
+)
 def test_the_form_is_accessible_and_fits_in_every_state(hub, visit, width, scheme):
     page, _ = visit(hub, width=width, scheme=scheme)
     outcome(page, "starts")

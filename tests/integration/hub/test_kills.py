@@ -168,6 +168,7 @@ def test_the_reaper_is_started_again(whole):
     whole.hub.until(lambda: reaper() not in {None, before}, "the reaper stays away")
 
 
+@pytest.mark.nightly
 def test_after_kill_9_of_everything_the_next_start_finds_the_workspace_and_leaves_nothing(
     tmp_path,
 ):

@@ -3,7 +3,7 @@ Everything fails at any time: two cullers, two reapers, a hub, a cluster, a stor
 
 Calls fail before and after they did what was asked, lists come from before, a lease is believed to be held by
 both, clocks step, and people start anew between the moment a stop is written and the moment the hub is asked. What a
-minute-counting model says (`test_life.Model`) decides who may be stopped: nobody else ever is, and once the storm is over
+minute-counting model says (`second_opinion.Model`) decides who may be stopped: nobody else ever is, and once the storm is over
 everything that was due has ended, for its reason, and nothing else has.
 
 F61, F62, F66 to F69; promises 3, 6 and 8.
@@ -27,11 +27,14 @@ from hub_services.reaper.closing import PATIENCE, Closer
 from hub_services.reaper.cluster import Pods
 from tests.contract.store.consistency import check_ledger_consistency
 from tests.unit.hub_services.reaper.worlds import a_new_session, a_pod
-from tests.unit.hub_services.test_life import BEGIN, MINUTE, PROFILES, Model, is_open, settings
-from tests.unit.hub_services.test_life import migrated, store  # noqa: F401 - fixtures
+from tests.unit.hub_services.second_opinion import BEGIN, MINUTE, PROFILES, Model, is_open, settings
 
 #: What a service asks of the store, and what it then cannot do.
 STORE_CALLS = ("due", "stopping", "open_sessions", "ask_to_stop", "in_state", "move")
+
+
+def broken(kind, message):
+    return kind(message)
 
 
 class Faulty:
@@ -46,10 +49,10 @@ class Faulty:
         async def call(*arguments, **keywords):
             fault = self._storm.fault(f"store {name}") if name in STORE_CALLS else None
             if fault == "refused":
-                raise StoreError(f"{name} was refused")
+                raise broken(StoreError, f"{name} was refused")
             answer = await method(*arguments, **keywords)
             if fault == "lost":
-                raise StoreError(f"the answer to {name} was lost")
+                raise broken(StoreError, f"the answer to {name} was lost")
             return answer
 
         return call
@@ -88,10 +91,8 @@ class Storm:
         self.faults: Counter[str] = Counter()
         self.models: dict[str, Model] = {}
         self.running: dict[str, str] = {}
-        self.stops: dict[str, str] = {}
         self.pods: dict[str, object] = {}
         self.before: dict[str, object] = {}
-        self.seen_queues: dict[str, str] = {}
         self.number = self.ended = 0
         faulty = FaultyStore(store, self)
 
@@ -104,12 +105,8 @@ class Storm:
         self.services = []
         for _ in range(2):
             lease, clock = Lease(), Clock(self)
-            culler = Culler(
-                open_store=opened, settings=newest, hub=self, lease=lease, clock=clock
-            )
-            closer = Closer(
-                cluster=FaultyCluster(self), hub=self, open_store=opened, clock=clock
-            )
+            culler = Culler(open_store=opened, settings=newest, hub=self, lease=lease, clock=clock)
+            closer = Closer(cluster=FaultyCluster(self), hub=self, open_store=opened, clock=clock)
             self.services.append((lease, clock, culler, closer))
 
     def fault(self, what, *kinds):
@@ -128,7 +125,7 @@ class Storm:
             await self.start_anew(owner)
         fault = self.fault("hub", "refused", "lost", "accepted")
         if fault == "refused":
-            raise HubError("The hub answers 500")
+            raise broken(HubError, "The hub answers 500")
         if self.running.get(owner) == session:  # else: 404 or 409, which are fine
             found = await self.store.sessions.get(session)
             # What no service has written down is stopped by nobody.
@@ -136,12 +133,13 @@ class Storm:
             if fault != "accepted":  # 202, and the hub forgets it
                 await self.end(owner, session)
         if fault == "lost":
-            raise HubError("The hub does not answer in time")
+            raise broken(HubError, "The hub does not answer in time")
 
     async def end(self, owner, session):
-        await self.store.sessions.end(session, reason="stopped", at=self.now_at)
-        self.pods.pop(session, None)
-        self.running.pop(owner, None)
+        if self.running.get(owner) == session:  # else somebody was quicker
+            del self.running[owner]
+            self.pods.pop(session, None)
+            await self.store.sessions.end(session, reason="stopped", at=self.now_at)
 
     async def start_anew(self, owner):
         """Have somebody stop and start in the very moment in which they are being stopped."""
@@ -223,10 +221,9 @@ class Storm:
                 continue
             model = self.models.pop(session.id)
             at = round((session.stop_at - BEGIN) / MINUTE)
-            # By that moment it was due, and what it is told is why.
-            why = model.verdict(at)
-            assert session.stop_reason == why, (session, model, at)
-            self.stops[session.id] = why
+            # By that moment it was due, and what it is told is why. Where idleness and the close fall into one
+            # sweep, either comes first.
+            assert session.stop_reason in model.reasons(at), (session, model, at)
             self.ended += 1
 
     async def calm(self):
@@ -241,7 +238,9 @@ class Storm:
                 await self.sweep(culler.sweep_once)
             await self.check()
         sessions = await self.store.sessions.open_sessions()
-        assert {each.id for each in sessions} == set(self.models) == set(self.pods)
+        left = {each.id for each in sessions}
+        assert left == set(self.models), (left ^ set(self.models), sessions)
+        assert left == set(self.pods), left ^ set(self.pods)
         assert {each.id for each in sessions} == set(self.running.values())
         for session in sessions:
             assert self.models[session.id].verdict(self.minute) is None
@@ -257,17 +256,17 @@ class FaultyCluster:
     async def pods(self):
         fault = self._storm.fault("list of Pods", "refused", "of before")
         if fault == "refused":
-            raise ClusterError("Could not list the Pods: 410 Gone")
+            raise broken(ClusterError, "Could not list the Pods: 410 Gone")
         found = self._storm.before if fault == "of before" else self._storm.pods
         return Pods(of_sessions=tuple(found.values()), uids=frozenset(), templates=frozenset())
 
     async def delete_pod(self, pod):
         fault = self._storm.fault("deletion of a Pod")
         if fault == "refused":
-            raise ClusterError("Could not delete the Pod: 500")
+            raise broken(ClusterError, "Could not delete the Pod: 500")
         self._delete(pod)
         if fault == "lost":
-            raise ClusterError("Could not delete the Pod: no answer")
+            raise broken(ClusterError, "Could not delete the Pod: no answer")
 
     def _delete(self, pod):
         found = self._storm.pods.get(pod.session)
@@ -277,7 +276,7 @@ class FaultyCluster:
     async def label_queue(self, pod, queue):
         fault = self._storm.fault("label of a Pod")
         if fault == "refused":
-            raise ClusterError("Could not label the Pod: 409")
+            raise broken(ClusterError, "Could not label the Pod: 409")
         found = self._storm.pods.get(pod.session)
         if found is not None:
             self._storm.pods[pod.session] = a_pod(
@@ -294,7 +293,7 @@ async def weather(store, seed, *, people, minutes, percent):
     return storm
 
 
-async def test_nobody_is_stopped_wrongly_while_everything_fails(store):  # noqa: F811
+async def test_nobody_is_stopped_wrongly_while_everything_fails(store):
     storm = await weather(store, 1, people=20, minutes=200, percent=35)
     assert storm.ended > 20
     assert sum(storm.faults.values()) > 200
@@ -305,11 +304,10 @@ async def test_nobody_is_stopped_wrongly_while_everything_fails(store):  # noqa:
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(40))
-async def test_a_hundred_thousand_faults_stop_nobody_wrongly(store, seed, record_property):  # noqa: F811
-    storm = await weather(store, 100 + seed, people=30, minutes=600, percent=35)
+@pytest.mark.parametrize("seed", range(48))
+async def test_a_hundred_thousand_faults_stop_nobody_wrongly(store, seed, record_property):
+    storm = await weather(store, 100 + seed, people=60, minutes=900, percent=40)
     faults = sum(storm.faults.values())
     record_property("faults", faults)
     record_property("stops", storm.ended)
-    print(f"seed {seed}: {faults} faults, {storm.ended} stops, {dict(storm.faults)}")
-    assert faults > 2500
+    assert faults > 2100  # in each of 48

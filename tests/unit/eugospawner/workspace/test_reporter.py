@@ -6,8 +6,8 @@ Terminals and processes are real ones of this machine; the Jupyter server and th
 
 import json
 import os
-import signal
 import pty
+import signal
 import subprocess
 import sys
 import time
