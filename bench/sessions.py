@@ -33,6 +33,7 @@ async def fill(url: str, started: datetime, each: Iterable[Mapping[str, Any]]) -
                 "owner": owner, "server": "", "project": "vision", "name": owner, "name_key": owner,
                 "options": "{}", "created_at": started, "changed_at": started, "id": f"w{number}",
                 "state": State.RUNNING, "since": started, "failures": 0,
+                "session_id": f"s{number}",
             }
         )  # fmt: skip
         sessions.append(

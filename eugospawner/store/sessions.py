@@ -21,7 +21,7 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sqlalchemy import Connection, and_, bindparam, case, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, case, or_, select, update
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.lifecycle import Ending, State, after_end, may_become
@@ -29,7 +29,7 @@ from eugospawner.policy.quota import EXHAUSTED, Exceeds, Fits, Span, cover, fit,
 from eugospawner.store import audit
 from eugospawner.store.book import BIND, Account, Book, account_of
 from eugospawner.store.changes import last_revision
-from eugospawner.store.statements import InsertMany, Prepared, Put
+from eugospawner.store.statements import InsertMany, Prepared, Put, one_of, pairs
 from eugospawner.store.tables import DeploymentLogRow, SessionRow, table_of
 from eugospawner.store.types import UtcTime, storable
 from eugospawner.store.workspaces import InState, NameTaken, Register, Step, follow, object_of
@@ -536,7 +536,7 @@ class _Switching:
 def _open(connection: Connection, openings: Sequence[_Opening]) -> Sequence[Opened | StoreError]:
     ids = [each.id for each in openings]
     places = {(each.row["owner"], each.row["workspace"]): each.row for each in openings}
-    found = connection.execute(_IN_THE_WAY, {"ids": ids, "workspaces": list(places)}).mappings()
+    found = connection.execute(_IN_THE_WAY, {"ids": ids} | pairs("workspaces", places)).mappings()
     there = {row["id"]: row for row in found}
     known = {session: there[session] for session in ids if session in there}
     revision = last_revision(connection)
@@ -1124,7 +1124,7 @@ _IN_THE_WAY: Final = select(
     or_(
         _COLUMN.id.in_(bindparam("ids", expanding=True)),
         and_(
-            tuple_(_COLUMN.owner, _COLUMN.workspace).in_(bindparam("workspaces", expanding=True)),
+            one_of("workspaces", _COLUMN.owner, _COLUMN.workspace),
             _COLUMN.ended_at.is_(None),
         ),
     )

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from sqlalchemy import bindparam, func, insert, select
+from sqlalchemy import and_, bindparam, func, insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from sqlalchemy import ClauseElement, Connection, CursorResult, Table
+    from sqlalchemy import ClauseElement, ColumnElement, Connection, CursorResult, Table
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -99,6 +99,30 @@ def _tuple(compiled: _Compiled, values: Mapping[str, object]) -> tuple[object, .
             for name, convert in compiled.parameters
         ]
     )
+
+
+def one_of(name: str, first: ColumnElement[Any], second: ColumnElement[Any]) -> ColumnElement[bool]:
+    """
+    Return the condition that two columns are one of the pairs *name*; `pairs` makes its values.
+
+    For a list of pairs alone SQLite reads the whole table, whatever indices there are; for each column's own list
+    it looks into one.
+    """
+    return and_(
+        first.in_(bindparam(f"{name}_first", expanding=True)),
+        second.in_(bindparam(f"{name}_second", expanding=True)),
+        tuple_(first, second).in_(bindparam(name, expanding=True)),
+    )
+
+
+def pairs(name: str, values: Iterable[tuple[object, object]]) -> dict[str, list[Any]]:
+    """Return what `one_of` needs to know of *values*."""
+    listed = list(values)
+    return {
+        name: listed,
+        f"{name}_first": list({first for first, _ in listed}),
+        f"{name}_second": list({second for _, second in listed}),
+    }
 
 
 class InsertNew:

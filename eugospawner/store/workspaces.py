@@ -17,12 +17,12 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 
 from eugospawner.policy import names
 from eugospawner.policy.lifecycle import DELETABLE, Operation, State, may_ask, may_become
 from eugospawner.store import audit
-from eugospawner.store.statements import Prepared, Put
+from eugospawner.store.statements import Prepared, Put, one_of, pairs
 from eugospawner.store.tables import FormerWorkspaceRow, WorkspaceRow, table_of
 from eugospawner.store.types import UtcTime, storable
 from eugospawner.store.writer import Write
@@ -352,7 +352,7 @@ class Register:
             (project, names.key_of(wish.name or names.default_of(owner, server)))
             for owner, server, project, wish in asked
         ]
-        values = {"places": [each[:2] for each in asked], "wanted": wanted}
+        values = pairs("places", (each[:2] for each in asked)) | pairs("wanted", wanted)
         for row in connection.execute(_AT_STAKE, values).mappings():
             place = (row["owner"], row["server"])
             self._holders[row["project"], row["name_key"]] = place
@@ -467,7 +467,7 @@ def follow(connection: Connection, steps: Sequence[Step]) -> Mapping[str, State]
     places = [(step.owner, step.server) for step in steps]
     rows = {
         (row["owner"], row["server"]): row
-        for row in connection.execute(_AT, {"places": places}).mappings()
+        for row in connection.execute(_AT, pairs("places", places)).mappings()
     }
     found: dict[str, State] = {}
     changed = []
@@ -728,8 +728,8 @@ _OF_OWNER: Final = (
 _SOMEBODY: Final = select(_COLUMN.owner).where(_COLUMN.project == bindparam("project")).limit(1)
 _AT_STAKE: Final = select(_TABLE).where(
     or_(
-        tuple_(_COLUMN.owner, _COLUMN.server).in_(bindparam("places", expanding=True)),
-        tuple_(_COLUMN.project, _COLUMN.name_key).in_(bindparam("wanted", expanding=True)),
+        one_of("places", _COLUMN.owner, _COLUMN.server),
+        one_of("wanted", _COLUMN.project, _COLUMN.name_key),
     )
 )
 _LIKE: Final = select(_COLUMN.project, _COLUMN.name_key, _COLUMN.owner, _COLUMN.server).where(
@@ -747,7 +747,7 @@ _AT: Final = select(
         _COLUMN[name]
         for name in ("owner", "server", "state", "session_id", "failures", "because", "said")
     )
-).where(tuple_(_COLUMN.owner, _COLUMN.server).in_(bindparam("places", expanding=True)))
+).where(one_of("places", _COLUMN.owner, _COLUMN.server))
 _EVERY: Final = select(_TABLE).order_by(_COLUMN.owner, _COLUMN.name, _COLUMN.server)
 _IN_STATE: Final = _EVERY.where(_COLUMN.state.in_(bindparam("states", expanding=True)))
 _SET_STATE: Final = Prepared(
