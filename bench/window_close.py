@@ -140,7 +140,7 @@ async def ours(
     window = {"queue": QUEUE, "ends_at": close, "ends_because": str(Ending.WINDOW)}
     await fill(
         url, CLOCK.now() - timedelta(hours=1),
-        [window] * pods + [{"queue": "default"}] * (pods // 10),
+        [window] * pods + [window | {"queue": "default", "ends_at": close + AHEAD * 600}] * (pods // 10),
     )  # fmt: skip
     store = await open_store(url)
     cluster, waits = TimedCluster(made, namespace), []

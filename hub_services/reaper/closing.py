@@ -43,6 +43,8 @@ PATIENCE: Final = timedelta(seconds=60)
 SUSPENSION: Final = timedelta(minutes=10)
 #: Deletions under way at once; the API server takes many, and one after the other would take minutes.
 _AT_ONCE: Final = 64
+#: So long before a close it is looked which Pods there are: at the close itself the API server deletes.
+AHEAD: Final = timedelta(seconds=5)
 #: The hub does much for each.
 _HUB_AT_ONCE: Final = 10
 _ACT_SECONDS: Final = 30
@@ -161,22 +163,21 @@ class Closer:
         self._open_store = open_store
         self._clock = clock
         self._wakeup = wakeup
+        self._seen: tuple[datetime, Mapping[str, Pod]] | None = None
 
     async def sweep_once(self) -> Closed:
         """
         Look, decide and act once.
 
         Raises:
-            EugoError: Store or cluster could not be asked; then nothing was done.
+            EugoError: Store or cluster could not be asked; what was not done is tried again.
         """
         store = await self._open_store()
         sessions = await store.sessions.open_sessions()
         now = self._clock.now()
         due = to_close(sessions, now)
         repeated = to_repeat(sessions, now)
-        pods: Mapping[str, Pod] = {}
-        if sessions:
-            pods = {each.session: each for each in (await self._cluster.pods()).of_sessions}
+        pods = await self._pods_of(due, now)
         done = Counter[str]()
         turn = asyncio.Semaphore(_AT_ONCE)
         closed = await asyncio.gather(
@@ -191,8 +192,10 @@ class Closer:
                 *(_in_turn(hub_turn, self._tell(each)) for each in (*told, *repeated))
             )
         )
-        for pod, queue in to_label(await self._still_open(store, sessions), pods.values()):
-            done[await _in_turn(turn, self._label(pod, queue))] += 1
+        if sessions:
+            pods = await self._look(now)
+            for pod, queue in to_label(await self._still_open(store, sessions), pods.values()):
+                done[await _in_turn(turn, self._label(pod, queue))] += 1
         for each in to_give_up(await store.workspaces.in_state(State.SUSPENDING), now):
             done[await _in_turn(turn, self._give_up(store, each))] += 1
         self._wake_at(next_close(sessions, now))
@@ -203,6 +206,28 @@ class Closer:
             given_up=done["given up"],
             failed=done["failed"],
         )
+
+    async def _pods_of(self, due: tuple[Session, ...], now: datetime) -> Mapping[str, Pod]:
+        """Return the Pods of *due*, as they were seen a moment before, if all of them were."""
+        if not due:
+            return {}
+        if self._seen is not None:
+            at, pods = self._seen
+            # A session has one Pod, which is deleted by its uid: one that has gone meanwhile is fine.
+            if now - at <= 2 * AHEAD and all(each.id in pods for each in due):
+                return pods
+        try:
+            return await self._look(now)
+        except EugoError as error:
+            # The hub is told, too, and has them deleted.
+            _log.warning("%s; windows close nevertheless", error)
+            return {}
+
+    async def _look(self, now: datetime) -> Mapping[str, Pod]:
+        """Return the Pods that there are, by session."""
+        pods = {each.session: each for each in (await self._cluster.pods()).of_sessions}
+        self._seen = now, pods
+        return pods
 
     async def _close(self, store: Store, session: Session, pods: Mapping[str, Pod]) -> str:
         now = self._clock.now()
@@ -247,8 +272,10 @@ class Closer:
         return await store.sessions.open_sessions()
 
     def _wake_at(self, at: datetime | None) -> None:
-        if at is not None and self._wakeup is not None:
-            self._wakeup(at - self._clock.now())
+        if at is None or self._wakeup is None:
+            return
+        left = at - self._clock.now()
+        self._wakeup(left - AHEAD if left > AHEAD else left)
 
 
 async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:

@@ -13,7 +13,7 @@ import pytest
 from eugospawner.policy.errors import ClusterError
 from eugospawner.policy.lifecycle import State
 from eugospawner.store import Wish, open_store, upgrade
-from hub_services.reaper.closing import Closed, Closer, next_close, to_label
+from hub_services.reaper.closing import AHEAD, Closed, Closer, next_close, to_label
 from tests.factories.sessions import a_demand
 from tests.unit.hub_services.culler.test_service import FakeHub
 from tests.unit.hub_services.reaper.fakes import FakeClock, FakeCluster
@@ -144,15 +144,66 @@ async def test_who_switches_to_the_default_queue_a_moment_before_runs_on(
     assert cluster.labelled == [("pod-s1", "default")]
 
 
-async def test_the_next_sweep_is_at_the_next_close(closer, begin, clock, waits):
+async def test_the_next_sweep_is_a_moment_before_the_next_close_and_at_it(
+    closer, begin, clock, waits
+):
     await begin("s1")
     await begin("s2", ends=CLOSES + HOUR)
     await begin("s3", queue="default", because="max-session", ends=NOW + MINUTE)
     await closer.sweep_once()
-    assert waits == [2 * HOUR]
+    assert waits == [2 * HOUR - AHEAD]
+    clock.time = CLOSES - AHEAD
+    await closer.sweep_once()
+    assert waits[1:] == [AHEAD]
     clock.time = CLOSES
     await closer.sweep_once()
-    assert waits == [2 * HOUR, HOUR]
+    assert waits[2:] == [HOUR - AHEAD]
+
+
+async def test_at_the_close_pods_are_deleted_before_any_is_listed_again(
+    closer, begin, cluster, clock
+):
+    await begin("s1")
+    await begin("s2")
+    clock.time = CLOSES - AHEAD
+    await closer.sweep_once()
+    # Somebody starts anew under the same name meanwhile: it is another Pod, of another session.
+    cluster.held = [
+        a_pod(name="pod-s1", uid="uid-new", session="s9", queue="night") if each.uid == "uid-s1"
+        else each for each in cluster.held
+    ]  # fmt: skip
+    there = []
+    list_pods, cluster.pods = cluster.pods, None
+
+    async def listed():
+        there.extend(cluster.held)
+        return await list_pods()
+
+    cluster.pods = listed
+    clock.time = CLOSES
+    assert (await closer.sweep_once()).closed == 2
+    assert [each.uid for each in there] == ["uid-new"]
+
+
+async def test_a_pod_that_was_not_seen_before_the_close_is_found(closer, begin, cluster, clock):
+    await begin("s1")
+    clock.time = CLOSES - AHEAD
+    await closer.sweep_once()
+    await begin("s2")
+    clock.time = CLOSES
+    assert (await closer.sweep_once()).closed == 2
+    assert cluster.held == []
+
+
+async def test_pods_that_cannot_be_listed_stop_no_close(closer, begin, store, cluster, clock, hub):
+    await begin()
+    clock.time = CLOSES
+    cluster.is_down = True
+    with pytest.raises(ClusterError):
+        await closer.sweep_once()
+    # It is on record, and the hub, which has the Pod deleted, has been told.
+    assert await end_of(store) == "plan-window"
+    assert hub.asked == [("alice", "s1", "s1", False)]
 
 
 async def test_a_pod_that_cannot_be_deleted_now_is_left_to_the_hub_and_the_next_sweep(
@@ -212,16 +263,6 @@ async def test_a_suspension_that_does_not_end_is_called_failed(closer, begin, st
     assert (found.state, found.said) == (State.SUSPEND_FAILED, "Unpaid.")
     await store.sessions.end("s1", reason="stopped", at=clock.time)
     assert (await store.workspaces.get("alice", "s1")).state is State.SUSPENDED
-
-
-async def test_without_a_cluster_nothing_is_done(closer, begin, store, cluster, clock, hub):
-    await begin()
-    cluster.is_down = True
-    clock.time = CLOSES
-    with pytest.raises(ClusterError):
-        await closer.sweep_once()
-    assert hub.asked == []
-    assert await end_of(store) is None
 
 
 async def test_of_a_thousand_each_is_closed_once(closer, begin, store, cluster, clock):
