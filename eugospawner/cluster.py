@@ -39,6 +39,7 @@ _FIRST_DELAY: Final = 0.1
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = 403
 _CONFLICT: Final = 409
+_INVALID: Final = 422
 #: A Pod deleted without grace is gone within a second or two; half a minute is patience.
 _LEFTOVER_ATTEMPTS: Final = 60
 _LEFTOVER_SECONDS: Final = 0.5
@@ -298,14 +299,21 @@ async def delete_pod(
             raise
 
 
-async def label_pod(api: Any, namespace: str, name: str, values: Mapping[str, str]) -> None:
+async def label_pod(
+    api: Any, namespace: str, name: str, values: Mapping[str, str], *, uid: str = ""
+) -> None:
     """
     Set labels of a Pod; one that is gone is fine.
+
+    Args:
+        uid: Only if it is this very one; empty: whichever has the name.
 
     Raises:
         ClusterError: The cluster refused, or went on failing.
     """
     patch: Json = {"metadata": {"labels": dict(values)}}
+    if uid:
+        patch["metadata"]["uid"] = uid
     try:
         await call(
             f"label the Pod {name}",
@@ -316,7 +324,8 @@ async def label_pod(api: Any, namespace: str, name: str, values: Mapping[str, st
             _content_type="application/merge-patch+json",
         )
     except ClusterError as error:
-        if error.status != _NOT_FOUND:
+        is_another = uid and error.status == _INVALID and "metadata.uid" in str(error)
+        if error.status != _NOT_FOUND and not is_another:
             raise
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from eugospawner.lives import NEEDS
 from eugospawner.policy import deadlines, units
-from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.policy.catalog import DEFAULT_QUEUE, Kind
 from eugospawner.policy.deadlines import End
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.lifecycle import (
@@ -119,6 +119,11 @@ class Shown:
     prospect: Prospect | None
     warnings: tuple[Notice, ...]
     acts: tuple[Act, ...]
+
+    @property
+    def kind_name(self) -> str:
+        """What runs in it, as people read it."""
+        return Kind(self.kind).display_name if self.kind in set(Kind) else self.kind
 
 
 def show(

@@ -105,8 +105,10 @@ class Cluster:
         )
 
     async def label_queue(self, pod: Pod, queue: str) -> None:
-        """Have a Pod say in which queue it is; one that is gone is fine."""
-        await cluster.label_pod(self._core, self._namespace, pod.name, {labels.QUEUE: queue})
+        """Have this very Pod say in which queue it is; one that is gone is fine."""
+        await cluster.label_pod(
+            self._core, self._namespace, pod.name, {labels.QUEUE: queue}, uid=pod.uid
+        )
 
     async def delete_template(self, template: Template) -> None:
         """Delete this very template; one that is gone is fine."""

@@ -61,7 +61,9 @@ def hana(hub):
 )
 def test_it_can_be_looked_at(opened, width, scheme):  # noqa: F811 - the fixture
     page = opened("hana", width=width, scheme=scheme)
-    expect(page.get_by_role("table", name="Workspaces")).to_contain_text("home-up")
+    table = page.get_by_role("table", name="Workspaces")
+    expect(table).to_contain_text("home-up")
+    expect(table).to_contain_text("Notebook, small · JupyterLab")
     assert page.locator("[aria-disabled=true]").count() == 0
     page.screenshot(path=ARTIFACTS / f"home-{width}-{scheme}.png", full_page=True)
     has_no_violation(page)
