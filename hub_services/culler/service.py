@@ -19,6 +19,7 @@ from eugospawner.policy import deadlines
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import State
 from eugospawner.store.sessions import Asked
+from hub_services.common.acts import in_turn
 from hub_services.culler import rules
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ class Culler:
             *(self._again(each) for each in mine),
             *(self._stop(store, each) for each in rules.to_stop(sessions, catalog, now)),
         ]
-        for outcome in await asyncio.gather(*(self._in_turn(turn, act) for act in acts)):
+        outcomes = await asyncio.gather(
+            *(in_turn(turn, act, seconds=_STOP_SECONDS, log=_log) for act in acts)
+        )
+        for outcome in outcomes:
             done[outcome] += 1
         deleted = await self._delete(store, catalog, now)
         return Swept(
@@ -176,20 +180,6 @@ class Culler:
             await store.sessions.note_activity(each.id, now)
         busy = {each.id for each in at_work if each.ends_at is None or each.ends_at > now}
         return tuple(each for each in sessions if each.id not in busy)
-
-    async def _in_turn(self, turn: asyncio.Semaphore, act: Awaitable[str]) -> str:
-        """Return what came of *act*, or "failed"; one fails alone."""
-        async with turn:
-            try:
-                async with asyncio.timeout(_STOP_SECONDS):
-                    return await act
-            except TimeoutError:
-                _log.warning(
-                    "A stop took longer than %d s; the next sweep tries again", _STOP_SECONDS
-                )
-            except EugoError as error:
-                _log.warning("%s; the next sweep tries again", error)
-            return "failed"
 
     async def _stop(self, store: Store, stop: rules.Stop) -> str:
         session = stop.session

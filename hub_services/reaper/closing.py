@@ -23,6 +23,7 @@ from eugospawner.policy.catalog import DEFAULT_QUEUE
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
 from eugospawner.store.sessions import Asked
+from hub_services.common.acts import in_turn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -279,13 +280,4 @@ class Closer:
 
 
 async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:
-    """Return what came of *act*, or "failed"; one fails alone."""
-    async with turn:
-        try:
-            async with asyncio.timeout(_ACT_SECONDS):
-                return await act
-        except TimeoutError:
-            _log.warning("An act took longer than %d s; the next sweep tries again", _ACT_SECONDS)
-        except EugoError as error:
-            _log.warning("%s; the next sweep tries again", error)
-        return "failed"
+    return await in_turn(turn, act, seconds=_ACT_SECONDS, log=_log)

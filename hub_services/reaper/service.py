@@ -20,8 +20,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from eugospawner.policy.errors import EugoError
 from eugospawner.policy.quota import Subject, SubjectKind
+from hub_services.common.acts import attempt
 from hub_services.reaper import rules
 
 if TYPE_CHECKING:
@@ -159,14 +159,11 @@ class Reaper:
 
     async def _try(self, done: str, act: Awaitable[bool]) -> str:
         """Return *done*, "spared" if the second look spared it, or "failed"; one fails alone."""
-        try:
-            async with asyncio.timeout(_ACT_SECONDS):
-                return done if await act else "spared"
-        except TimeoutError:
-            _log.warning("An act took longer than %d s; the next sweep tries again", _ACT_SECONDS)
-        except EugoError as error:
-            _log.warning("%s; the next sweep tries again", error)
-        return "failed"
+
+        async def outcome() -> str:
+            return done if await act else "spared"
+
+        return await attempt(outcome(), seconds=_ACT_SECONDS, log=_log)
 
     async def _reap(self, store: Store, reap: rules.Reap) -> bool:
         servers = await self._hub.servers_of(reap.session.owner)

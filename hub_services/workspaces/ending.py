@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
+from hub_services.common.acts import in_turn
 from hub_services.workspaces import planning
 
 if TYPE_CHECKING:
@@ -201,11 +202,4 @@ class Terminator:
 
 
 async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:
-    """Return what came of *act*, or "failed"; one fails alone."""
-    async with turn:
-        try:
-            async with asyncio.timeout(_ACT_SECONDS):
-                return await act
-        except (EugoError, TimeoutError) as error:
-            _log.warning("%s; the next sweep tries again", str(error) or "It took too long")
-        return "failed"
+    return await in_turn(turn, act, seconds=_ACT_SECONDS, log=_log)
