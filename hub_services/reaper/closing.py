@@ -176,6 +176,7 @@ class Closer:
         store = await self._open_store()
         sessions = await store.sessions.open_sessions()
         now = self._clock.now()
+        self._wake_at(next_close(sessions, now))  # first, whatever fails afterwards
         due = to_close(sessions, now)
         repeated = to_repeat(sessions, now)
         pods = await self._pods_of(due, now)
@@ -199,7 +200,6 @@ class Closer:
                 done[await _in_turn(turn, self._label(pod, queue))] += 1
         for each in to_give_up(await store.workspaces.in_state(State.SUSPENDING), now):
             done[await _in_turn(turn, self._give_up(store, each))] += 1
-        self._wake_at(next_close(sessions, now))
         return Closed(
             closed=done["closed"],
             again=len(repeated),

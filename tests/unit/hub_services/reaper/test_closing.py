@@ -195,6 +195,16 @@ async def test_a_pod_that_was_not_seen_before_the_close_is_found(closer, begin, 
     assert cluster.held == []
 
 
+async def test_whoever_cannot_list_the_pods_is_awake_at_the_close_nevertheless(
+    closer, begin, cluster, waits
+):
+    await begin()
+    cluster.is_down = True
+    with pytest.raises(ClusterError):
+        await closer.sweep_once()
+    assert waits == [2 * HOUR - AHEAD]
+
+
 async def test_pods_that_cannot_be_listed_stop_no_close(closer, begin, store, cluster, clock, hub):
     await begin()
     clock.time = CLOSES
