@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 import uuid
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 from tornado import web
 from tornado.httpserver import HTTPServer
 
+import hub_services
 from hub_services.common import api as apis
 from hub_services.common import loop, process
 from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
@@ -214,7 +214,9 @@ async def serve(
             tasks.create_task(
                 loop.every(interval, sweep_once, wakeup=wakeup, first=FIRST), name="sweep"
             ),
-            tasks.create_task(process.end_with_parent(os.getppid(), ended), name="parent"),
+            tasks.create_task(
+                process.end_with_parent(hub_services.STARTED_BY, ended), name="parent"
+            ),
             *(tasks.create_task(_awaited(run), name=name) for name, run in (more or {}).items()),
         ]
         await ended.wait()

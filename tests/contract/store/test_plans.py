@@ -17,12 +17,14 @@ LARGE = ("sessions", "workspaces", "ledger", "audit", "usage", "volumes")
 
 
 @pytest.fixture
-def said() -> Iterator[list[str]]:
-    """What was asked of the database."""
+def said(url) -> Iterator[list[str]]:
+    """What was asked of this database; others are asked in the same process, too."""
     statements: list[str] = []
+    path = url.partition(":///")[2]
 
-    def note(_connection, _cursor, statement, *_rest):
-        statements.append(statement)
+    def note(connection, _cursor, statement, *_rest):
+        if connection.engine.url.database == path:
+            statements.append(statement)
 
     event.listen(Engine, "before_cursor_execute", note)
     yield statements

@@ -99,7 +99,13 @@ def test_a_signal_ends_it_cleanly_even_while_nobody_answers(environment, number)
     assert "Traceback" not in said
 
 
-def test_it_ends_when_whoever_started_it_is_killed(environment):
+def _imports(pid: int) -> bool:
+    """Whether it has begun with its imports, of which the first library is no sign of the last."""
+    return "/site-packages/" in Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize("moment", ["while it starts", "while it runs"])
+def test_it_ends_when_whoever_started_it_is_killed(environment, moment):
     starter = f"""if True:
         import subprocess, time
         print(subprocess.Popen({COMMAND!r}, start_new_session=True).pid, flush=True)
@@ -117,7 +123,10 @@ def test_it_ends_when_whoever_started_it_is_killed(environment):
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         try:
-            time.sleep(3)
+            while not _imports(pid):
+                time.sleep(0.001)
+            if moment == "while it runs":
+                time.sleep(3)
             parent.kill()
             parent.wait(SECONDS)
             deadline = time.monotonic() + SECONDS
