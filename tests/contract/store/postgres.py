@@ -70,8 +70,16 @@ class Server:
 
     def crash(self) -> None:
         """End at once, without writing anything down, and start again: recovery is its business."""
+        self.kill()
+        self.start()
+
+    def kill(self) -> None:
+        """End at once, without writing anything down."""
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(timeout=30)
+
+    def start(self) -> None:
+        """Start again after `kill`."""
         self._process = self._start(*self._arguments)
         self._wait()
 
