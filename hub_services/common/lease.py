@@ -52,6 +52,7 @@ class Lease:
         now: What time it is, for people who look at the object.
         gained: Called when it became this process's, so that work begins at once.
         elapsed: Seconds of a clock that only goes forward; `None`: the running loop's.
+        witness: Told the `Date` of each answer and the seconds that it took.
     """
 
     def __init__(
@@ -64,10 +65,11 @@ class Lease:
         now: Callable[[], datetime],
         gained: Callable[[], None] = lambda: None,
         elapsed: Callable[[], float] | None = None,
+        witness: Callable[[str | None, float], None] = lambda _date, _waited: None,
     ) -> None:
         self._api = CoordinationV1Api(client)
         self._namespace, self._name, self._identity = namespace, name, identity
-        self._now, self._gained = now, gained
+        self._now, self._gained, self._witness = now, gained, witness
         self._elapsed = elapsed or asyncio.get_running_loop().time
         self._renewed_at: float | None = None
         self._looked_at = self._elapsed()
@@ -141,10 +143,18 @@ class Lease:
             self._seen = (version, at)
         return at - self._seen[1] >= DURATION.total_seconds()
 
+    async def _heard(self, method: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Return the response of the API's *method*, of which the witness has read the date."""
+        asked = self._elapsed()
+        response = await method(*arguments, **keywords)
+        self._witness(response.headers.get("Date"), self._elapsed() - asked)
+        return response
+
     async def _read(self) -> Any:
         try:
             return await cluster.call(
                 f"read the lease {self._name}",
+                self._heard,
                 self._api.read_namespaced_lease,
                 self._name,
                 self._namespace,
@@ -164,6 +174,7 @@ class Lease:
         return await self._won(
             cluster.call(
                 f"create the lease {self._name}",
+                self._heard,
                 self._api.create_namespaced_lease,
                 self._namespace,
                 body,
@@ -187,6 +198,7 @@ class Lease:
         return await self._won(
             cluster.call(
                 f"renew the lease {self._name}",
+                self._heard,
                 self._api.replace_namespaced_lease,
                 self._name,
                 self._namespace,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
 
     from eugospawner.policy.accounts import Actor
-    from hub_services.common.clock import Clock
+    from hub_services.common.clock import Clock, WitnessedClock
 
 _log: Final = logging.getLogger(__name__)
 
@@ -107,6 +107,9 @@ class Sweeper:
         self._silence = silence
         self._late = late
         self._last = clock.now()
+        self._ahead = self.metrics.gauge(
+            "clock_ahead_seconds", "By how much the machine's clock is ahead of Kubernetes'."
+        )
         self._leader = self.metrics.gauge("leader", "Whether this process holds the lease.")
         self._gauges = {name: self.metrics.gauge(name, about) for name, about in gauges.items()}
         self._counters = {
@@ -120,6 +123,7 @@ class Sweeper:
             acted.append(swept.acted)
         self._last = self._clock.now()
         self._leader.set(swept.acted)
+        self._ahead.set(self._clock.ahead.total_seconds())
         for name, gauge in self._gauges.items():
             gauge.set(getattr(swept, name))
         for name, counter in self._counters.items():
@@ -136,9 +140,9 @@ class Sweeper:
 
 
 def make_lease(
-    client: ApiClient, namespace: str, service: str, clock: Clock, gained: asyncio.Event
+    client: ApiClient, namespace: str, service: str, clock: WitnessedClock, gained: asyncio.Event
 ) -> Lease:
-    """Return the lease of *service* in *namespace*, as this process sees it."""
+    """Return the lease of *service* in *namespace*, whose answers *clock* hears."""
     return Lease(
         client,
         namespace,
@@ -146,6 +150,7 @@ def make_lease(
         identity=f"{socket.gethostname()}-{uuid.uuid4().hex[:12]}",
         now=clock.now,
         gained=gained.set,
+        witness=lambda date, waited: clock.hear(date, waited=waited),
     )
 
 

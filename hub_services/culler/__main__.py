@@ -21,7 +21,7 @@ from kubernetes_asyncio.client import ApiClient
 from eugospawner.policy.errors import ConfigError
 from eugospawner.source import Source
 from hub_services.common import process, serving
-from hub_services.common.clock import SystemClock
+from hub_services.common.clock import SystemClock, WitnessedClock
 from hub_services.common.hub import Hub
 from hub_services.common.newest import Newest
 from hub_services.common.serving import Place, Sweeper
@@ -128,7 +128,7 @@ def make_sweeper(
 
 async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
-    settings, clock = Settings.of(environment), SystemClock()
+    settings, clock = Settings.of(environment), WitnessedClock(SystemClock())
     gained = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await process.kubernetes()))

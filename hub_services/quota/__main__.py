@@ -23,7 +23,7 @@ from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from hub_services.common import api as apis
 from hub_services.common import process, serving
-from hub_services.common.clock import SystemClock
+from hub_services.common.clock import SystemClock, WitnessedClock
 from hub_services.common.mail import SmtpMail
 from hub_services.common.serving import Place, Sweeper
 from hub_services.common.web import Auth
@@ -196,7 +196,7 @@ def make_sweeper(
 
 async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
-    settings, clock = Settings.of(environment), SystemClock()
+    settings, clock = Settings.of(environment), WitnessedClock(SystemClock())
     source = Source(settings.catalog, **settings.unavailable)
     gained = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:

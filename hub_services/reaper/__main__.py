@@ -17,7 +17,7 @@ import aiohttp
 from kubernetes_asyncio.client import ApiClient
 
 from hub_services.common import loop, process, serving
-from hub_services.common.clock import SystemClock
+from hub_services.common.clock import SystemClock, WitnessedClock
 from hub_services.common.hub import Hub
 from hub_services.common.serving import Place, Sweeper
 from hub_services.reaper.closing import Closed, Closer
@@ -158,7 +158,7 @@ def make_sweeper(
 
 async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
-    settings, clock = Settings.of(environment), SystemClock()
+    settings, clock = Settings.of(environment), WitnessedClock(SystemClock())
     gained, closes = asyncio.Event(), asyncio.Event()
     running = asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:

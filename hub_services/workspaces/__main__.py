@@ -24,7 +24,7 @@ from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from hub_services.common import api as apis
 from hub_services.common import process, serving
-from hub_services.common.clock import SystemClock
+from hub_services.common.clock import SystemClock, WitnessedClock
 from hub_services.common.hub import Hub
 from hub_services.common.newest import Newest
 from hub_services.common.serving import Place, Sweeper
@@ -153,7 +153,7 @@ def sweep_of(terminator: Terminator, auditing: Auditing) -> Callable[[], Awaitab
 
 async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
     """Serve and sweep until *ended*."""
-    settings, clock = Settings.of(environment), SystemClock()
+    settings, clock = Settings.of(environment), WitnessedClock(SystemClock())
     wakeup = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(ApiClient(await process.kubernetes()))

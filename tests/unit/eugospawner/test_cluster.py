@@ -67,6 +67,8 @@ class FakeApi:
         self.held: dict[tuple[str, str], Any] = {}
         self.calls: list[str] = []
         self.faults: list[BaseException] = []
+        #: What it says the time is; empty: nothing.
+        self.date = ""
         #: The object is stored and the answer is lost.
         self.loses_answers = 0
         #: The feature gate is off: capacity is dropped in silence.
@@ -85,7 +87,7 @@ class FakeApi:
                 answer = getattr(self, f"_{verb}")(kind, *arguments, **keywords)
             except ApiException as refusal:
                 return a_response(refusal.status, refusal.reason, refusal.body)
-            return a_response(200, "OK", json.dumps(answer))
+            return a_response(200, "OK", json.dumps(answer), date=self.date)
 
         return call
 
@@ -117,13 +119,16 @@ class FakeApi:
         del self.held[kind, name]
 
 
-def a_response(status: int, reason: str, body: str) -> Any:
+def a_response(status: int, reason: str, body: str, *, date: str = "") -> Any:
     """An answer as aiohttp gives it; the client raises nothing for one that is not preloaded."""
 
     async def read() -> bytes:
         return body.encode()
 
-    return SimpleNamespace(status=status, reason=reason, read=read, release=lambda: None)
+    headers = {"Date": date} if date else {}
+    return SimpleNamespace(
+        status=status, reason=reason, read=read, release=lambda: None, headers=headers
+    )
 
 
 def api_error(status: int, reason: str, message: str) -> ApiException:

@@ -2,7 +2,7 @@
 Everything fails at any time: two cullers, two reapers, a hub, a cluster, a store and clocks, all of them unreliable.
 
 Calls fail before and after they did what was asked, lists come from before, a lease is believed to be held by
-both, clocks step, and people start anew between the moment a stop is written and the moment the hub is asked. What a
+both, clocks step in either direction, and people start anew between the moment a stop is written and the moment the hub is asked. What a
 minute-counting model says (`second_opinion.Model`) decides who may be stopped: nobody else ever is, and once the storm is over
 everything that was due has ended, for its reason, and nothing else has.
 
@@ -15,12 +15,14 @@ import asyncio
 import random
 from collections import Counter
 from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
 from eugospawner import records
 from eugospawner.policy.errors import ClusterError, StoreError
 from eugospawner.store import Wish
+from hub_services.common.clock import WitnessedClock
 from hub_services.common.hub import HubError
 from hub_services.culler.service import Culler
 from hub_services.reaper.closing import PATIENCE, Closer
@@ -70,13 +72,22 @@ class Lease:
 
 
 class Clock:
-    """A service's own: it steps back and forth, and the storm knows how it stands."""
+    """A machine's own: it steps back and forth, and Kubernetes dates its answers."""
+
+    ahead = timedelta()
 
     def __init__(self, storm):
         self._storm, self.off = storm, timedelta()
+        self.witnessed = WitnessedClock(self, elapsed=self._passed)
 
     def now(self):
         return self._storm.now_at + self.off
+
+    def hear(self):
+        self.witnessed.hear(format_datetime(self._storm.now_at, usegmt=True), waited=0)
+
+    def _passed(self):
+        return (self._storm.now_at - BEGIN).total_seconds()
 
 
 class Storm:
@@ -105,8 +116,12 @@ class Storm:
         self.services = []
         for _ in range(2):
             lease, clock = Lease(), Clock(self)
-            culler = Culler(open_store=opened, settings=newest, hub=self, lease=lease, clock=clock)
-            closer = Closer(cluster=FaultyCluster(self), hub=self, open_store=opened, clock=clock)
+            culler = Culler(
+                open_store=opened, settings=newest, hub=self, lease=lease, clock=clock.witnessed
+            )
+            closer = Closer(
+                cluster=FaultyCluster(self), hub=self, open_store=opened, clock=clock.witnessed
+            )
             self.services.append((lease, clock, culler, closer))
 
     def fault(self, what, *kinds):
@@ -180,10 +195,12 @@ class Storm:
         held = self.chance.choice(((True, False), (False, True), (True, True), (False, False)))
         for (lease, clock, _, _), holds in zip(self.services, held, strict=True):
             lease.is_held = holds or not self.percent
+            clock.hear()
             clock.off = timedelta()
             if self.percent and self.chance.random() < 0.2:
-                self.faults["clock"] += 1
-                clock.off = -self.chance.randrange(1, 120) * MINUTE  # behind: late, never early
+                way = self.chance.choice(("behind", "ahead"))
+                self.faults[f"clock {way}"] += 1
+                clock.off = self.chance.randrange(1, 120) * MINUTE * (1 if way == "ahead" else -1)
         await asyncio.gather(
             *(
                 self.sweep(sweep)
@@ -220,7 +237,7 @@ class Storm:
                     del self.models[session.id]
                 continue
             model = self.models.pop(session.id)
-            at = round((session.stop_at - BEGIN) / MINUTE)
+            at = min(self.minute, round((session.stop_at - BEGIN) / MINUTE))
             # By that moment it was due, and what it is told is why. Where idleness and the close fall into one
             # sweep, either comes first.
             assert session.stop_reason in model.reasons(at), (session, model, at)
@@ -234,6 +251,7 @@ class Storm:
             self.now_at = BEGIN + self.minute * MINUTE
             for lease, clock, culler, closer in self.services[:1]:
                 lease.is_held, clock.off = True, timedelta()
+                clock.hear()
                 await self.sweep(closer.sweep_once)
                 await self.sweep(culler.sweep_once)
             await self.check()
@@ -298,6 +316,7 @@ async def test_nobody_is_stopped_wrongly_while_everything_fails(store):
     assert storm.ended > 20
     assert sum(storm.faults.values()) > 200
     assert storm.faults["started anew"] > 0
+    assert min(storm.faults["clock ahead"], storm.faults["clock behind"]) > 0
     verified = await store.audit.verify()
     assert verified.problems == ()
 

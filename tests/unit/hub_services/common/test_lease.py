@@ -24,6 +24,7 @@ class Machine:
     wall: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)
     lease: Lease = field(init=False)
     gained: int = 0
+    dates: list[tuple[str | None, float]] = field(default_factory=list)
 
     def gain(self) -> None:
         self.gained += 1
@@ -76,6 +77,7 @@ def two(api: LeaseApi) -> tuple[Machine, Machine]:  # noqa: ARG001 - what they t
             now=lambda machine=machine: machine.wall,
             elapsed=lambda machine=machine: machine.seconds,
             gained=machine.gain,
+            witness=lambda date, waited, machine=machine: machine.dates.append((date, waited)),
         )
     return machines
 
@@ -209,3 +211,19 @@ async def test_a_release_that_fails_is_no_error(two, api):
     api.faults = [api_error(403, "Forbidden", "no")]
     await two[0].lease.release()
     assert not two[0].lease.is_held
+
+
+async def test_the_date_of_each_answer_is_told_with_the_time_that_it_took(api, two, monkeypatch):
+    one, _ = two
+    api.date = "Tue, 24 Nov 2026 12:00:00 GMT"
+    await one.lease.renew_once()  # looks, finds none, creates
+    assert one.dates == [(None, 0.0), (api.date, 0.0)]
+    read = api.read_namespaced_lease
+
+    async def slow(*arguments, **keywords):
+        one.wait(timedelta(seconds=2))
+        return await read(*arguments, **keywords)
+
+    monkeypatch.setattr(api, "read_namespaced_lease", slow, raising=False)
+    await one.lease.renew_once()
+    assert one.dates[2:] == [(api.date, 2.0), (api.date, 0.0)]
