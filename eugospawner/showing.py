@@ -30,6 +30,7 @@ from eugospawner.policy.lifecycle import (
 )
 from eugospawner.policy.permissions import may, who_may
 from eugospawner.policy.roles import MEANINGS, Action
+from eugospawner.policy.volumes import mounted_by
 from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
@@ -302,6 +303,10 @@ def _note(
             return "No further window is planned. Switch to the default queue, or ask an admin."
         ends = "" if opening.closes_at is None else f" to {local(opening.closes_at, catalog.zone)}"
         return f"Restart it inside the next window: {local(opening.opens_at, catalog.zone)}{ends}."
+    if workspace.state is State.STOPPED and session is not None:
+        volumes = mounted_by(workspace.options)
+        which = f" Its storage does: {', '.join(volumes)}." if volumes else ""
+        return f"GPU, CPU and memory are free again and no longer count.{which}"
     if workspace.state is State.STARTING and session is not None:
         waited = now - session.admitted_at
         return "Usually 30–120 seconds." if waited < timedelta(seconds=120) else ""

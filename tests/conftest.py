@@ -113,7 +113,7 @@ def user(hub: Hub) -> Iterator[str]:
 def free_gpus(kubectl: Kubectl) -> None:
     """Every GPU of the cluster is free: what tests before this one held is gone."""
     deadline = time.monotonic() + _FREE_SECONDS
-    while '"allocation"' in kubectl("get", "resourceclaims", "-A", "-o", "json").stdout:
+    while any("allocation" in each.get("status", {}) for each in kubectl.objects("resourceclaims")):
         assert time.monotonic() < deadline, "a GPU is still held"
         time.sleep(0.2)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,3 +88,12 @@ def overlap(one: str, other: str) -> bool:
 
 def _lies_in(path: str, folder: str) -> bool:
     return path == folder or path.startswith(f"{folder}/")
+
+
+def mounted_by(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the extra volumes that a workspace with *options* mounts, in order."""
+    listed = options.get("volumes")
+    if not isinstance(listed, list):
+        return ()
+    keys = [each.get("claim") for each in listed if isinstance(each, dict)]
+    return tuple(dict.fromkeys(key for key in keys if isinstance(key, str)))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
+from eugospawner.policy.volumes import mounted_by
 from hub_services.common.acts import in_turn
 from hub_services.workspaces import planning
 
@@ -178,7 +179,7 @@ class Terminator:
         others = [each for each in await store.workspaces.of_owner(owner) if each.server != server]
         key = planning.volume_key(step)
         if key is not None:
-            if any(key in planning.volumes_of(each.options) for each in others):
+            if any(key in mounted_by(each.options) for each in others):
                 return True  # somebody mounts it by now: it is kept
             gone = await self._cluster.destroy_volume(owner, key)
             if gone:

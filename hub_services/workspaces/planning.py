@@ -8,10 +8,12 @@ terminated. Source: D5; F28.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from eugospawner.policy.volumes import mounted_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from eugospawner.store import Workspace
 
@@ -37,22 +39,13 @@ def plan_of(workspace: Workspace, others: Iterable[Workspace]) -> Plan:
         others: All workspaces of its owner; itself among them does no harm.
     """
     rest = [each for each in others if each.server != workspace.server]
-    shared = {key for each in rest for key in volumes_of(each.options)}
-    own = volumes_of(workspace.options)
+    shared = {key for each in rest for key in mounted_by(each.options)}
+    own = mounted_by(workspace.options)
     destroyed = [SESSION, *(f"{_VOLUME}{key}" for key in own if key not in shared)]
     kept = [f"{_VOLUME}{key}" for key in own if key in shared]
     # The home is everybody's workspaces' together.
     (kept if rest else destroyed).append(HOME)
     return Plan(destroyed=(*destroyed, SERVER), kept=tuple(kept))
-
-
-def volumes_of(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of the extra volumes that a workspace with *options* mounts, in order."""
-    listed = options.get("volumes")
-    if not isinstance(listed, list):
-        return ()
-    keys = [each.get("claim") for each in listed if isinstance(each, dict)]
-    return tuple(dict.fromkeys(key for key in keys if isinstance(key, str)))
 
 
 def volume_key(step: str) -> str | None:

@@ -18,7 +18,11 @@ LARGE = ("sessions", "workspaces", "ledger", "audit", "usage", "volumes")
 
 @pytest.fixture
 def said(url) -> Iterator[list[str]]:
-    """What was asked of this database; others are asked in the same process, too."""
+    """
+    What was asked of this database; others are asked in the same process, too.
+
+    To be there before the store is: connections that are open already tell nothing.
+    """
     statements: list[str] = []
     path = url.partition(":///")[2]
 
@@ -31,7 +35,7 @@ def said(url) -> Iterator[list[str]]:
     event.remove(Engine, "before_cursor_execute", note)
 
 
-async def test_a_start_and_a_stop_read_no_table_from_end_to_end(store, url, dialect, said):
+async def test_a_start_and_a_stop_read_no_table_from_end_to_end(said, store, url, dialect):
     if dialect != "sqlite":
         pytest.skip(
             "PostgreSQL's plan depends on how much there is; it has an index for each of these"

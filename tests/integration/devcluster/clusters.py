@@ -14,11 +14,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 from devcluster import build
 from devcluster.layout import Layout
+from tests.integration.base.caller import Caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,27 +33,24 @@ _READY_SECONDS = 120
 _STOP_SECONDS = 30
 
 
-class Kubectl(Protocol):
-    """kubectl with the admin's credential; fails with what it said when it fails."""
-
-    def __call__(
-        self, *arguments: str, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]: ...
-
-
 def kubectl_command(kubeconfig: Path) -> tuple[str, ...]:
     """Return the compiled kubectl as the admin of *kubeconfig*."""
     kube = build.provide(keep=True, report=print).kube
     return (str(kube), "kubectl", f"--kubeconfig={kubeconfig}")
 
 
-def kubectl_of(kubeconfig: Path) -> Kubectl:
-    """Return a function that runs kubectl and insists on success."""
-    command = kubectl_command(kubeconfig)
+class Kubectl:
+    """kubectl with the admin's credential; fails with what it said when it fails."""
 
-    def run(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def __init__(self, kubeconfig: Path) -> None:
+        self._command = kubectl_command(kubeconfig)
+        self._caller = Caller.from_kubeconfig(kubeconfig)
+
+    def __call__(
+        self, *arguments: str, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [*command, *arguments],
+            [*self._command, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -61,7 +60,35 @@ def kubectl_of(kubeconfig: Path) -> Kubectl:
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}"
         return done
 
-    return run
+    def objects(self, kinds: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """
+        Return the objects of *kinds*, joined by commas, of one namespace or all.
+
+        A process of kubectl takes a fifth of a second of a core, and tests ask again and again; so
+        the API is asked from here.
+        """
+        where = "" if namespace is None else f"namespaces/{namespace}/"
+        found = []
+        for kind in kinds.split(","):
+            group, plural = _PATHS[kind]
+            answer = self._caller.get(f"/{group}/{where}{plural}")
+            assert answer.status == HTTPStatus.OK, answer.message
+            found += answer.body["items"]
+        return found
+
+
+_PATHS = {
+    "pods": ("api/v1", "pods"),
+    "pvc": ("api/v1", "persistentvolumeclaims"),
+    "persistentvolumeclaims": ("api/v1", "persistentvolumeclaims"),
+    "events": ("api/v1", "events"),
+    "resourceclaims": ("apis/resource.k8s.io/v1", "resourceclaims"),
+}
+
+
+def kubectl_of(kubeconfig: Path) -> Kubectl:
+    """Return kubectl as the admin of *kubeconfig*."""
+    return Kubectl(kubeconfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

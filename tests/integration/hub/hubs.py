@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from eugospawner.store import open_store
 from tests.integration.demo import demos
 
 if TYPE_CHECKING:
@@ -24,17 +25,6 @@ if TYPE_CHECKING:
 #: base image does, the other for a program that does nothing and is there at once.
 PYTORCH = "registry.example/eugo/pytorch:2026.11"
 LIGHT = "registry.example/eugo/minimal-notebook:2026.11"
-
-_HISTORY = """if True:
-    import asyncio, json, sys
-    from eugospawner.store import open_store
-    async def main():
-        store = await open_store(sys.argv[1])
-        for each in await store.sessions.history(sys.argv[2]):
-            print(json.dumps([each.granted_percent, each.end_reason]))
-        await store.close()
-    asyncio.run(main())
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +104,26 @@ class Hub:
 
     def objects(self, kind: str, user: str) -> list[dict[str, Any]]:
         """Return the objects of *kind* that belong to *user*'s workspaces."""
-        listed = self.kubectl("get", kind, "-n", "eugo", "-o", "json").stdout
         return [
-            each for each in json.loads(listed)["items"] if user in json.dumps(each["metadata"])
+            each
+            for each in self.kubectl.objects(kind, "eugo")
+            if user in json.dumps(each["metadata"])
         ]
 
     def sessions(self, user: str) -> list[tuple[int | None, str | None]]:
         """Return what the store knows of the user's sessions, newest first: share, why it ended."""
-        url = f"sqlite:///{self.demo.data / 'store.sqlite'}"
-        said = subprocess.run(
-            [sys.executable, "-c", _HISTORY, url, user],
-            cwd=demos.ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return [tuple(json.loads(line)) for line in said.stdout.splitlines()]
+
+        async def look() -> list[tuple[int | None, str | None]]:
+            store = await open_store(f"sqlite:///{self.demo.data / 'store.sqlite'}")
+            try:
+                found = await store.sessions.history(user)
+            finally:
+                await store.close()
+            return [(each.granted_percent, each.end_reason) for each in found]
+
+        # In a thread, for the test may have a loop of its own.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(look())).result()
 
     def opens(self, user: str) -> bool:
         """Tell whether the workspace's own server answers through the proxy."""
@@ -142,7 +139,6 @@ class Hub:
 
     def run_inside(self, user: str, *command: str) -> str:
         """Run a command in the user's workspace; return what it printed."""
-        done: subprocess.CompletedProcess[str] = self.kubectl(
+        return self.kubectl(
             "exec", "-n", "eugo", f"jupyter-{user}", "-c", "notebook", "--", *command
-        )
-        return done.stdout
+        ).stdout

@@ -63,10 +63,9 @@ class Crashing:
         return users
 
     def pods(self):
-        found = self.kubectl("get", "pods", "-n", self.namespace, "-o", "json").stdout
         return [
             each["metadata"]["annotations"]["hub.jupyter.org/username"]
-            for each in json.loads(found)["items"]
+            for each in self.kubectl.objects("pods", self.namespace)
             if "deletionTimestamp" not in each["metadata"]
         ]
 
@@ -118,10 +117,9 @@ class Crashing:
         )  # fmt: skip
 
     def homes(self):
-        found = self.kubectl("get", "pvc", "-n", self.namespace, "-o", "json").stdout
         return sorted(
             each["metadata"]["annotations"]["hub.jupyter.org/username"]
-            for each in json.loads(found)["items"]
+            for each in self.kubectl.objects("pvc", self.namespace)
             if "deletionTimestamp" not in each["metadata"]
         )
 

@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from eugospawner.policy.lifecycle import State
+from eugospawner.policy.quota import Subject, SubjectKind
+from eugospawner.policy.volumes import Volume
 from eugospawner.store import Wish
 from tests.factories.sessions import a_demand
 from tests.integration.quota.servers import NOW
@@ -154,6 +156,44 @@ def test_what_the_window_ended_says_when_it_can_be_started_again(service):
     assert keys(shown)[:2] == ["switch-queue", "start"]
     moved = act(service, "switch-queue")
     assert (moved["state"], moved["options"]["queue"]) == ("stopped", "default")
+
+
+def test_after_an_idle_stop_only_its_storage_counts_and_it_says_so(service):
+    """F72."""
+    store, alice = service.store, Subject(SubjectKind.USER, "alice")
+    made = started(
+        service, name="Thesis", profile="notebook-cpu-small",
+        volumes=[{"claim": "data", "mount_path": "/data"}],
+    )  # fmt: skip
+    volume = Volume(key="data", claim_name="volume-1", size_bytes=10 * 2**30)
+    service.run(store.volumes.add("alice", volume, payers=[alice], at=NOW))
+    then, session = NOW + MINUTE, made["session"]
+    service.run(store.sessions.ask_to_stop(session, reason="idle", actor="culler", at=then))
+    service.run(store.sessions.end(session, reason="stopped", at=then))
+    after = service.run(ledger_of(store, session))
+    assert sum(each.settled_cpu for each in after) == 2000 * 60_000
+    assert sum(each.reserved_cpu for each in after) == 0
+    for later in (HOUR, 24 * HOUR):
+        assert not service.run(store.sessions.settle(session, until=NOW + later))
+    assert service.run(ledger_of(store, session)) == after
+    brief = service.run(store.brief(revision=0, subjects=[alice], volumes_of="alice"))
+    assert brief.held == {alice: volume.size_bytes}
+    shown = ask(service, "GET", "/workspaces/alice/thesis")
+    assert shown["because"] == "idle"
+    assert shown["note"] == (
+        "GPU, CPU and memory are free again and no longer count. Its storage does: data."
+    )
+
+
+async def ledger_of(store, session):
+    def look(connection):
+        found = connection.execute(
+            text("SELECT * FROM ledger WHERE session_id = :session ORDER BY id"),
+            {"session": session},
+        )
+        return found.all()
+
+    return await store._database.look("read the ledger", look)
 
 
 def test_stop_says_why_and_start_goes_on_with_the_same_options(service, thesis):
