@@ -322,6 +322,7 @@ class DecidingSpawner(KubeSpawner):
             # The same rules say why not, unless there is room again by now.
             decision = (await self.judge(self.user_options)).decision
             if isinstance(decision, Denied):
+                await self._keep_refusal(self.user_options, decision.refusals)
                 raise refusals.denied(decision.refusals)
         message = "The store has less room for a volume than it says"
         raise StoreError(message)

@@ -8,11 +8,13 @@ later, in the middle of somebody's start.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
+from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.store import schema
 from eugospawner.store.audit import AuditLog
@@ -174,6 +176,8 @@ class Store:
 
     async def close(self) -> None:
         """Write what is waiting, then close; later calls are refused or fail."""
+        with contextlib.suppress(StoreError):  # it is closing whatever the database says
+            await self.refusals.flush()
         await self._writer.close()
         await self._database.close()
 

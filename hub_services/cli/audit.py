@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 500
 _FOLLOW_SECONDS: Final = 2
-_COLUMNS: Final = ["Id", "Time", "Who", "What", "To what", "Why", "Detail"]
 
 
 @click.group()
@@ -119,7 +118,7 @@ def export(session: Session, /, form: str, target: Path | None, **wanted: str | 
     """
     lines = _all(session.client.of("workspaces"), wanted)
     if form == "csv":
-        text = sheets.to_csv(_COLUMNS, (_cells(line) for line in lines))
+        text = sheets.to_csv(sheets.AUDIT, map(sheets.audit_row, lines))
     else:
         text = "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines)
     if target is None:
@@ -136,10 +135,3 @@ def _all(client: Client, wanted: dict[str, str | None]) -> Iterator[Any]:
         if len(lines) < _PAGE:
             return
         before = lines[-1]["id"]
-
-
-def _cells(line: Any) -> list[object]:
-    return [
-        line["id"], line["at"], line["actor"], line["action"], line["object"], line["reason"],
-        json.dumps(line["detail"], ensure_ascii=False),
-    ]  # fmt: skip

@@ -45,15 +45,13 @@ from hub_services.common.problems import (
     Problem,
     rule_of,
 )
-from hub_services.common.web import Handler
+from hub_services.common.web import LARGEST_BODY, Handler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from eugospawner.policy.accounts import Actor
 
-#: An entry of the catalog has 64 KiB at most; so has all that anybody sends.
-LARGEST_BODY: Final = 131_072
 _NAME: Final = re.compile(r"\{(\w+)\}")
 _ALWAYS: Final = (
     DoorReason.NOT_SIGNED_IN,

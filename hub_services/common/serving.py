@@ -20,12 +20,12 @@ from tornado import web
 from tornado.httpserver import HTTPServer
 
 import hub_services
-from hub_services.common import api as apis
 from hub_services.common import loop, process
 from hub_services.common.lease import INTERVAL as LEASE_INTERVAL
 from hub_services.common.lease import Lease
 from hub_services.common.metrics import SweepMetrics
 from hub_services.common.web import (
+    LARGEST_BODY,
     Auth,
     Callback,
     Health,
@@ -209,7 +209,7 @@ async def serve(
         wakeup: Set it, and the next sweep begins at once.
         more: Other things that go on meanwhile, by name.
     """
-    server = HTTPServer(app, xheaders=True, max_body_size=2 * apis.LARGEST_BODY)
+    server = HTTPServer(app, xheaders=True, max_body_size=2 * LARGEST_BODY)
     where = urlsplit(place.url)
     server.listen(where.port or 80, where.hostname or "127.0.0.1")
     _log.info("Answering at %s%s", place.url, place.prefix)

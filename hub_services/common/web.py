@@ -40,6 +40,8 @@ from hub_services.common.problems import CONTENT_TYPE, RULES, DoorReason, Fault
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+#: An entry of the catalog has 64 KiB at most; so has all that anybody sends.
+LARGEST_BODY: Final = 131_072
 _log: Final = logging.getLogger(__name__)
 
 TEMPLATES: Final = Path(__file__).parent / "templates"

@@ -159,6 +159,7 @@ def make_app(
             (base, pages.UsagePage, {"office": office}),
             (f"{base}admin", admin.AdminPage, desks),
             (f"{base}admin/audit", admin.AuditPage, desks),
+            (f"{base}admin/audit.csv", admin.AuditSheet, desks),
             (f"{base}admin/([^/]+)", admin.SectionPage, desks),
             (f"{base}admin/([^/]+)/([^/]+)", admin.EntryPage, desks),
             (f"{base}members", members.MembersPage, rooms),

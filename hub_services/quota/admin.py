@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlencode
+from zoneinfo import ZoneInfo
 
 import yaml
 from markupsafe import Markup
@@ -23,6 +24,8 @@ from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import ConfigError
 from eugospawner.settings import CHANGEABLE, yamlfile
 from eugospawner.store.changes import LARGEST_DOCUMENT
+from hub_services.common import sheets
+from hub_services.common.auditing import ACTIONS, MOST, AuditQuery
 from hub_services.common.problems import DoorReason, Fault, existing, settings_wrong
 from hub_services.common.web import Page, environment
 from hub_services.quota import models
@@ -30,8 +33,9 @@ from hub_services.quota.calendar import calendar_of
 from hub_services.quota.views import standings_of_quota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from hub_services.common.auditing import AuditLine
     from hub_services.quota.asking import Asking
     from hub_services.quota.office import Office
     from hub_services.quota.steering import Steering
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 #: How far back a change is tried.
 TRIAL_DAYS: Final = 14
 _LINES: Final = 30
+_FILTERS: Final = ("actor", "action", "about", "from", "to")
 _SHORT: Final = 90
 
 
@@ -134,12 +139,6 @@ class _AdminPage(Page):
         if not self._finished:
             await self._steering.require(self.actor, "steer plans and quotas")
 
-    async def _audit(
-        self, about: str | None = None, *, before: int | None = None, limit: int = _LINES
-    ) -> Sequence[models.AuditLine]:
-        query = models.AuditQuery(about=about, before=before, limit=limit)
-        return (await self._steering.audit(self.actor, query)).lines
-
     async def _words(self) -> dict[str, object]:
         """Return what templates say times and entries with."""
         zone = (await self._office.settings()).catalog.zone
@@ -159,7 +158,10 @@ class AdminPage(_AdminPage):
             for section in _SECTIONS.values()
         ]
         self.render_page(
-            "admin.html", sections=counted, lines=await self._audit(limit=5), **await self._words()
+            "admin.html",
+            sections=counted,
+            **await self._words(),
+            lines=await self._steering.changes(self.actor, limit=5),
         )
 
     async def _entries(self, key: str) -> models.Entries:
@@ -167,24 +169,75 @@ class AdminPage(_AdminPage):
         return await self._steering.entries(self.actor, path)
 
 
-class AuditPage(_AdminPage):
-    """Who changed what, when and why."""
+class _OfAudit(_AdminPage):
+    """What is asked of the audit: by whom, what, to what, from which day to which."""
+
+    async def _asked(self) -> tuple[dict[str, str], AuditQuery]:
+        """Return the words of the form, and what they mean; days are those of accounting."""
+        words = {name: self.get_query_argument(name, "").strip() for name in _FILTERS}
+        zone = ZoneInfo((await self._office.last_good_settings()).catalog.zone)
+        asked: dict[str, object] = {
+            name: words[name] or None for name in ("actor", "action", "about")
+        }
+        for name, key, days in (("from", "since", 0), ("to", "until", 1)):
+            if words[name]:
+                day = _day(name, words[name]) + timedelta(days=days)
+                asked[key] = datetime.combine(day, time(), zone)
+        try:
+            query = AuditQuery.model_validate(
+                {**asked, "before": self.get_query_argument("before", "") or None, "limit": _LINES}
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}."
+            raise Fault(DoorReason.MALFORMED, message) from error
+        return {name: word for name, word in words.items() if word}, query
+
+
+class AuditPage(_OfAudit):
+    """Who did what, when and why."""
 
     async def get(self) -> None:
         """Show some lines."""
-        about, before = self.get_query_argument("about", ""), self.get_query_argument("before", "")
-        try:
-            query = models.AuditQuery.model_validate(
-                {"about": about or None, "before": before or None, "limit": _LINES}
-            )
-        except ValidationError as error:
-            message = "before: expected the number of a line."
-            raise Fault(DoorReason.MALFORMED, message) from error
-        lines = await self._audit(query.about, before=query.before)
+        words, query = await self._asked()
+        lines = (await self._steering.audit(self.actor, query)).lines
         older = None
         if len(lines) == _LINES:
-            older = f"?{urlencode({'before': lines[-1].id, **({'about': about} if about else {})})}"
-        self.render_page("audit.html", lines=lines, about=about, older=older, **await self._words())
+            older = f"?{urlencode({**words, 'before': lines[-1].id})}"
+        self.render_page(
+            "audit.html", lines=lines, asked=words, older=older, is_older=query.before is not None,
+            sheet=f"audit.csv?{urlencode(words)}", actions=ACTIONS, **await self._words(),
+        )  # fmt: skip
+
+
+class AuditSheet(_OfAudit):
+    """The lines that the page would show, all of them, to be opened in a spreadsheet."""
+
+    async def get(self) -> None:
+        """Send them, page by page."""
+        _, query = await self._asked()
+        query = query.model_copy(update={"limit": MOST})
+        self.set_header("Content-Type", sheets.CONTENT_TYPE)
+        self.set_header("Content-Disposition", 'attachment; filename="audit.csv"')
+        lines = (await self._steering.audit(self.actor, query)).lines
+        self.write(sheets.to_csv(sheets.AUDIT, _rows(lines)))
+        while len(lines) == MOST:
+            await self.flush()
+            query = query.model_copy(update={"before": lines[-1].id})
+            lines = (await self._steering.audit(self.actor, query)).lines
+            self.write(sheets.to_csv(None, _rows(lines)))
+
+
+def _rows(lines: Iterable[AuditLine]) -> Iterator[list[object]]:
+    return (sheets.audit_row(each.model_dump(mode="json")) for each in lines)
+
+
+def _day(name: str, word: str) -> date:
+    try:
+        return date.fromisoformat(word)
+    except ValueError as error:
+        message = f"{name}: {word[:40]!r} is no day; write for example 2026-11-27."
+        raise Fault(DoorReason.MALFORMED, message) from error
 
 
 class SectionPage(_AdminPage):
@@ -335,7 +388,11 @@ class EntryPage(_AdminPage):
             override=None if override is None else {"hours": None, "storage": None, **override},
             is_storage=isinstance(document, dict) and "storage" in document,
             example_until=f"{self._office.clock.now() + timedelta(days=7):%Y-%m-%dT00:00}+01:00",
-            lines=await self._audit(f"{section_key}.{key}") if entry is not None else (),
+            lines=()
+            if entry is None
+            else await self._steering.changes(
+                self.actor, about=f"{section_key}.{key}", limit=_LINES
+            ),
             **await self._words(),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from hub_services.common.api import Operation
+from hub_services.common.auditing import AuditLines, AuditQuery
 from hub_services.common.problems import DoorReason
 from hub_services.quota import models
 
@@ -206,9 +207,9 @@ def operations(
             method="GET",
             path="/audit",
             name="list_audit",
-            summary="Who changed what of the settings, when and why; newest first.",
-            takes=models.AuditQuery,
-            answer=models.AuditLines,
+            summary="Who did what, when and why, newest first; reading it is on record.",
+            takes=AuditQuery,
+            answer=AuditLines,
             run=steering.audit,
         ),
     )

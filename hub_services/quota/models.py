@@ -318,40 +318,6 @@ class Invitations(BaseModel):
     invitations: list[InvitationLine]
 
 
-class AuditQuery(BaseModel):
-    """Which part of the audit."""
-
-    model_config = _TAKEN
-
-    about: Object | None = Field(default=None, description="One object: `plans.research`.")
-    before: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
-        default=None, description="Lines with a smaller id: the next page."
-    )
-    limit: Annotated[int, Field(ge=1, le=500)] = 50
-
-
-class AuditLine(BaseModel):
-    """Who did what, when and why."""
-
-    model_config = _GIVEN
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    reason: str
-    detail: JsonValue
-
-
-class AuditLines(BaseModel):
-    """Lines of the audit, newest first."""
-
-    model_config = _GIVEN
-
-    lines: list[AuditLine]
-
-
 class OpeningsQuery(BaseModel):
     """Of which plan, and how many."""
 

@@ -22,6 +22,7 @@ from eugospawner.policy.permissions import Platform, giving, may, who_may
 from eugospawner.policy.roles import Action
 from eugospawner.settings import CHANGEABLE
 from eugospawner.store.changes import LARGEST_DOCUMENT
+from hub_services.common.auditing import line_of, read
 from hub_services.common.problems import (
     DoorReason,
     Fault,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from eugospawner.policy.accounts import Actor
     from eugospawner.settings import Settings
+    from hub_services.common.auditing import AuditLine, AuditLines, AuditQuery
     from hub_services.quota.office import Office
 
 _STEERS: Final = who_may(Action.STEER, Platform())
@@ -309,25 +311,21 @@ class Steering:
             case _:
                 return _STEERS
 
-    async def audit(self, actor: Actor, query: models.AuditQuery) -> models.AuditLines:
-        """Return lines of the audit, newest first."""
+    async def audit(self, actor: Actor, query: AuditQuery) -> AuditLines:
+        """Return lines of the audit, newest first; the first page of a reading is on record."""
         settings, store = await self._office.last_good_settings(), await self._office.open_store()
         self._require_steering(actor, settings, "read the audit")
-        found = await store.audit.lines(limit=query.limit, before=query.before, about=query.about)
-        return models.AuditLines(
-            lines=[
-                models.AuditLine(
-                    id=each.id,
-                    at=each.at,
-                    actor=each.actor,
-                    action=each.action,
-                    object=each.object,
-                    reason=each.reason,
-                    detail=each.detail,
-                )
-                for each in found
-            ]
-        )
+        return await read(store, query, actor=actor.name, at=self._office.clock.now())
+
+    async def changes(
+        self, actor: Actor, *, about: str | None = None, limit: int
+    ) -> tuple[AuditLine, ...]:
+        """Return the last changes of the settings, or of one entry, newest first."""
+        settings, store = await self._office.last_good_settings(), await self._office.open_store()
+        self._require_steering(actor, settings, "see the settings")
+        action = "change" if about is None else None
+        found = await store.audit.lines(about=about, action=action, limit=limit)
+        return tuple(line_of(each) for each in found)
 
     async def drift(self, actor: Actor) -> models.Drifts:
         """Return where the settings are not what the file says."""

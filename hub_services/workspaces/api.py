@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from eugospawner.policy.reasons import Reason
 from hub_services.common.api import Operation
+from hub_services.common.auditing import AuditLines, AuditQuery
 from hub_services.common.problems import DoorReason
 from hub_services.workspaces import models
 
@@ -243,7 +244,7 @@ def operations(office: Office, auditing: Auditing) -> tuple[Operation, ...]:
             name="list_activity",
             summary="Who did what to a workspace, looks into it included; newest first.",
             takes=models.ActivityQuery,
-            answer=models.AuditLines,
+            answer=AuditLines,
             refuses=_ONE,
             run=office.activity,
         ),
@@ -252,8 +253,8 @@ def operations(office: Office, auditing: Auditing) -> tuple[Operation, ...]:
             path="/audit",
             name="list_audit",
             summary="Who did what, newest first; reading it is on record.",
-            takes=models.AuditQuery,
-            answer=models.AuditLines,
+            takes=AuditQuery,
+            answer=AuditLines,
             run=auditing.lines,
         ),
         Operation(

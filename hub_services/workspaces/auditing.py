@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from eugospawner.policy.permissions import Platform, may, who_may
 from eugospawner.policy.roles import Action
-from hub_services.common.problems import DoorReason, Fault, permit
+from hub_services.common.auditing import read
+from hub_services.common.problems import permit
 from hub_services.workspaces import models
-from hub_services.workspaces.office import audit_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
 
     from eugospawner.store import Store
+    from hub_services.common.auditing import AuditLines, AuditQuery
     from hub_services.common.clock import Clock
     from hub_services.common.newest import Newest
     from hub_services.common.web import Caller
@@ -46,25 +46,11 @@ class Auditing:
         self._clock = clock
         self._anchors = anchors
 
-    async def lines(self, actor: Caller, query: models.AuditQuery) -> models.AuditLines:
+    async def lines(self, actor: Caller, query: AuditQuery) -> AuditLines:
         """Return lines of the audit, newest first; the first page of a reading is on record."""
         await self._permit(actor)
-        for name in ("since", "until"):
-            at: datetime | None = getattr(query, name)
-            if at is not None and at.utcoffset() is None:
-                message = f"query.{name}: has no zone; write for example 2026-11-27T08:00:00Z"
-                raise Fault(DoorReason.MALFORMED, message)
         store = await self._open_store()
-        found = await store.audit.lines(
-            about=query.about, actor=query.actor, action=query.action, since=query.since,
-            until=query.until, before=query.before, limit=query.limit,
-        )  # fmt: skip
-        if query.before is None:
-            told = query.model_dump(exclude_none=True, exclude={"limit"}, mode="json")
-            await store.audit.record(
-                "read-audit", "audit", actor=actor.name, at=self._clock.now(), detail=told
-            )
-        return models.AuditLines(lines=[audit_line(each) for each in found])
+        return await read(store, query, actor=actor.name, at=self._clock.now())
 
     async def verify(self, actor: Caller) -> models.AuditVerdict:
         """Look at every seal, and at the anchors that are kept outside."""

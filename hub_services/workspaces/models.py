@@ -307,47 +307,11 @@ class DeploymentLog(BaseModel):
     lines: list[LogLine]
 
 
-class AuditLine(BaseModel):
-    """Who did what, when and why."""
-
-    model_config = _GIVEN
-
-    id: int
-    at: datetime
-    actor: str
-    action: str
-    object: str
-    reason: str
-    detail: Any
-
-
-class AuditLines(BaseModel):
-    """Lines of the audit, newest first."""
-
-    model_config = _GIVEN
-
-    lines: list[AuditLine]
-
-
 class ActivityQuery(WorkspacePath):
     """Which lines about a workspace."""
 
     limit: Count = Field(default=100, description="At most so many.")
     before: LineId | None = Field(default=None, description="Only those with a smaller id.")
-
-
-class AuditQuery(BaseModel):
-    """Which lines of the audit; absent each: whatever it is."""
-
-    model_config = _TAKEN
-
-    actor: Name | None = Field(default=None, description="Who did it.")
-    action: Name | None = Field(default=None, description="What: `start`, `stop`, `open`.")
-    about: Text | None = Field(default=None, description="To what: `workspace.alice/thesis`.")
-    since: datetime | None = Field(default=None, description="From this moment on; with a zone.")
-    until: datetime | None = Field(default=None, description="Before this moment; with a zone.")
-    before: LineId | None = Field(default=None, description="Only those with a smaller id.")
-    limit: Count = Field(default=100, description="At most so many.")
 
 
 class AuditVerdict(BaseModel):

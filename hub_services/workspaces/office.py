@@ -27,6 +27,7 @@ from eugospawner.policy.lifecycle import (
 from eugospawner.policy.permissions import may
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
+from hub_services.common.auditing import AuditLines, line_of
 from hub_services.common.problems import DoorReason, Fault, FieldProblem, existing, permit
 from hub_services.workspaces import models
 from hub_services.workspaces.planning import plan_of
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from eugospawner.settings import Settings
     from eugospawner.showing import Shown
     from eugospawner.store import Session, Store, Workspace
-    from eugospawner.store.audit import Audit
     from hub_services.common.clock import Clock
     from hub_services.common.newest import Newest
     from hub_services.common.web import Caller
@@ -173,7 +173,7 @@ class Office:
             ],
         )
 
-    async def activity(self, actor: Caller, query: models.ActivityQuery) -> models.AuditLines:
+    async def activity(self, actor: Caller, query: models.ActivityQuery) -> AuditLines:
         """Return who did what to a workspace, looks into it included; its owner may know (L12)."""
         owner, server = _place(query)
         found = await self._lives.find(actor, owner, server)
@@ -181,7 +181,7 @@ class Office:
         lines = await store.audit.lines(
             about=found.workspace.object, limit=query.limit, before=query.before
         )
-        return models.AuditLines(lines=[audit_line(each) for each in lines])
+        return AuditLines(lines=[line_of(each) for each in lines])
 
     async def plan(self, actor: Caller, path: models.WorkspacePath) -> models.Plan:
         """Return what a termination would destroy, and what it keeps (D5)."""
@@ -545,11 +545,3 @@ def _kind(
     if before.bound_at is None and before.stop_at is None:
         return "retry"
     return "start"
-
-
-def audit_line(line: Audit) -> models.AuditLine:
-    """Return *line* as the API gives it."""
-    return models.AuditLine(
-        id=line.id, at=line.at, actor=line.actor, action=line.action, object=line.object,
-        reason=line.reason, detail=line.detail,
-    )  # fmt: skip

@@ -31,7 +31,6 @@ LONGEST = (
     "tests/integration/hub/test_hostile.py",
     "tests/integration/hub/test_quota_service.py",
     "tests/integration/hub/test_strategies.py",
-    "tests/integration/hub/test_faults.py",
     "tests/integration/hub/test_forgery.py",
     "tests/browser/test_first_workspace.py",
 )

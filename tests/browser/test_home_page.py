@@ -130,3 +130,14 @@ def test_what_the_hub_refuses_is_told(hub, opened, hana):  # noqa: F811 - the fi
     expect(page.locator("#eugo-told")).to_contain_text("Deleting home-kept did not work")
     expect(page.locator("#eugo-told")).to_contain_text("[not-permitted]")
     hub.ask("DELETE", "/users/hana/servers/home-kept", {"remove": True})
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_who_comes_first_finds_an_empty_list_that_says_how_to_begin(hub, opened, width, scheme):  # noqa: F811
+    page = opened(hub.new_user(), width=width, scheme=scheme)
+    expect(page.get_by_role("main")).to_contain_text("No workspaces yet")
+    page.screenshot(path=ARTIFACTS / f"home-empty-{width}-{scheme}.png", full_page=True)
+    has_no_violation(page)
+    assert fits(page)
+    page.get_by_role("link", name="Create workspace …").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Create Workspace")

@@ -11,12 +11,14 @@ import stat
 import subprocess
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from scripts.local import cluster, processes
 from tests.integration.demo import demos
+from tests.integration.hub.hubs import Hub
 
 pytestmark = pytest.mark.cluster
 
@@ -141,9 +143,11 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(elsewhere):
     assert "--data DIR" in refused.stderr
 
 
-def test_two_demos_run_side_by_side_and_a_second_start_remembers(
-    demo, kubeconfig, elsewhere, tmp_path
+@pytest.mark.usefixtures("free_gpus")
+def test_two_demos_run_side_by_side_and_a_start_remembers_what_the_hubs_death_left(
+    demo, kubeconfig, kubectl, elsewhere, tmp_path
 ):
+    """The hub is killed while a Pod waits for the only A100: the next hub goes on with it (F25)."""
     data = tmp_path / "demo"
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=elsewhere) as second:
         assert second.ready["url"] != demo.ready["url"]
@@ -151,28 +155,41 @@ def test_two_demos_run_side_by_side_and_a_second_start_remembers(
         assert second.sign_in("erin", first_users[1]["password"])
         children = set(processes.descendants(second.process.pid))
         assert len(children) >= 2  # hub and proxy
-        said = second.stop()
-        assert second.process.returncode == 0, said
-        assert wait_until_gone(children) == set()
+        hub = Hub(second, kubectl)
+        holder, waiter = hub.new_user(), hub.new_user()
+        hub.start_light(holder, profile="gpu-a100-1x")
+        hub.until_ready(holder)
+        with ThreadPoolExecutor(1) as thread:  # the answer takes as long as it waits
+            asked = thread.submit(hub.start_light, waiter, profile="gpu-a100-1x")
+            hub.until(lambda: hub.objects("pods", waiter), "no Pod")
+            os.kill(hub_of(children), signal.SIGKILL)
+            assert asked.exception() is not None
+        said, _ = second.process.communicate(timeout=60)
+        assert second.process.returncode == 1
+        assert "The hub ended by itself with code -9" in said
+        assert holder in said  # the end of its log
+        assert str(data / "log" / "hub.log") in said
+        assert wait_until_gone(children) == set()  # its proxy, too
         assert not (data / "ready.json").exists()
     assert demo.ask("/")["version"]  # the other one did not notice
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=elsewhere) as again:
         assert again.ready["users"] == first_users
         assert "erin" in {user["name"] for user in again.ask("/users")}
-
-
-def test_when_the_hub_dies_the_demo_ends_and_shows_its_last_words(kubeconfig, elsewhere, tmp_path):
-    data = tmp_path / "demo"
-    with demos.started("--kubeconfig", kubeconfig, data=data, cwd=elsewhere) as running:
-        children = set(processes.descendants(running.process.pid))
-        os.kill(hub_of(children), signal.SIGKILL)
-        said, _ = running.process.communicate(timeout=60)
-    assert running.process.returncode == 1
-    assert "The hub ended by itself with code -9" in said
-    assert "JupyterHub is now running" in said  # the end of its log
-    assert str(data / "log" / "hub.log") in said
-    assert wait_until_gone(children) == set()  # its proxy, too
-    assert not (data / "ready.json").exists()
+        hub = Hub(again, kubectl)
+        assert hub.objects("pods", waiter), "the waiting Pod was lost"
+        hub.stop(holder)
+        hub.until(
+            lambda: hub.server(waiter).get("ready") or not hub.objects("pods", waiter),
+            "neither adopted nor removed",
+        )
+        assert hub.server(waiter).get("ready")
+        hub.stop(waiter)
+        hub.until(lambda: not hub.objects("pods,resourceclaims", waiter), "something is left")
+        children = set(processes.descendants(again.process.pid))
+        said = again.stop()
+        assert again.process.returncode == 0, said
+        assert wait_until_gone(children) == set()
+        assert not (data / "ready.json").exists()
 
 
 @pytest.mark.nightly
@@ -195,7 +212,7 @@ def test_a_hub_that_hangs_is_ended_by_a_second_signal_but_not_by_the_firsts_echo
 
 
 def test_when_the_demo_is_killed_nothing_survives(kubeconfig, elsewhere, tmp_path):
-    """That the next start works is tried by `hub/test_faults.py`, and at night by `hub/test_kills.py`."""
+    """That the next start works is tried at night by `hub/test_kills.py`."""
     data = tmp_path / "demo"
     with demos.started("--kubeconfig", kubeconfig, data=data, cwd=elsewhere) as running:
         children = set(processes.descendants(running.process.pid))

@@ -14,7 +14,7 @@ import pytest
 
 from eugospawner.store import open_store
 from hub_services.common.clock import SystemClock
-from tests.integration.hub.test_faults import hub_pid
+from tests.integration.hub.hub_process import hub_pid
 
 pytestmark = pytest.mark.cluster
 
@@ -114,6 +114,13 @@ def test_is_refused_in_words(hub, user, words, status, code, said):
     assert (answer.status, reason(answer)) == (status, code), answer.message
     assert said in answer.message
     assert not hub.server(user, "refused")  # no row is left behind
+
+    async def look(store):
+        return await store.audit.lines(about=f"workspace.{user}/refused", limit=1)
+
+    (line,) = asyncio.run(asked(hub, look))
+    assert (line.action, line.reason) == ("refuse", code)
+    assert line.detail["asked"].items() <= words.items()
 
 
 def test_a_name_is_unique_in_the_project_and_free_again_when_its_server_is_removed(

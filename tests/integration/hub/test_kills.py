@@ -31,10 +31,10 @@ KEEPER_STARTED = "ps -o lstart= -p 1; cat /home/user/kept.txt"
 PARTS = (
     components.API_SERVER,
     components.KUBELET,
-    components.RUNTIME,
     *(
         pytest.param(part, marks=pytest.mark.nightly)
         for part in (
+            components.RUNTIME,
             components.ETCD,
             components.CONTROLLER_MANAGER,
             components.SCHEDULER,

@@ -11,7 +11,7 @@ import pytest
 
 from eugospawner.store import open_store
 from tests.contract.store.consistency import check_ledger_consistency
-from tests.integration.hub.test_faults import hub_pid
+from tests.integration.hub.hub_process import hub_pid
 
 pytestmark = pytest.mark.cluster
 

@@ -171,3 +171,11 @@ def test_an_image_that_the_catalog_allows_and_nobody_has_fails_with_its_cause(hu
     finally:
         allow(hub, before)
     hub.until(lambda: hub.start(user, profile="nb-cpu-2").status in {201, 202}, "still refused")
+
+
+def test_the_store_remembers_every_session_with_its_end(hub):
+    user = hub.new_user()
+    hub.start_light(user, profile="nb-gpu-l4", sm_percent=50)
+    hub.until_ready(user)
+    hub.stop(user)
+    assert hub.sessions(user)[0] == (50, "admin")

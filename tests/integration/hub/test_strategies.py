@@ -85,11 +85,11 @@ def effective_gpus(hub: Hub, user: str) -> set[str]:
 
 def waits(hub: Hub, user: str) -> bool:
     """Whether the scheduler has said that the user's Pod must wait for a GPU."""
-    listed = json.loads(hub.kubectl("get", "events", "-n", "eugo", "-o", "json").stdout)["items"]
     return any(
-        each["reason"] == "FailedScheduling" and "claim" in each["message"]
-        for each in listed
-        if user in each["involvedObject"]["name"]
+        condition["reason"] == "Unschedulable" and "claim" in condition["message"]
+        for pod in hub.objects("pods", user)
+        for condition in pod["status"].get("conditions", ())
+        if condition["type"] == "PodScheduled" and condition["status"] == "False"
     )
 
 

@@ -73,6 +73,8 @@ TOKENS: dict[str, dict[str, Any]] = {
 class Clock:
     """Stands still."""
 
+    ahead = timedelta()
+
     def __init__(self) -> None:
         self.time = NOW
 

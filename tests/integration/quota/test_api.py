@@ -6,8 +6,8 @@ import pytest
 
 from eugospawner.policy.quota import Fits
 from eugospawner.store import Wish
-from hub_services.common import api as apis
 from hub_services.common.problems import RULES, DoorReason
+from hub_services.common.web import LARGEST_BODY
 from tests.contract.store.values import a_session
 from tests.factories.sessions import a_demand
 from tests.integration.quota.servers import NOW
@@ -510,7 +510,7 @@ def test_changes_are_tried_on_what_was_asked_and_nothing_is_changed(service):
         ("PUT", "/settings/quotas/x", {"document": {}, "reason": "x", "revision": True}, {}, "malformed"),
         ("PUT", "/settings/quotas/x", {"document": {}, "reason": "x", "more": 1}, {}, "malformed"),
         ("PUT", "/settings/quotas/x", b"document=1", {"Content-Type": "text/plain"}, "not-json"),
-        ("PUT", "/settings/quotas/x", b" " * (apis.LARGEST_BODY + 1), {}, "too-large"),
+        ("PUT", "/settings/quotas/x", b" " * (LARGEST_BODY + 1), {}, "too-large"),
         ("DELETE", "/settings/quotas/gpu-each-month", None, {}, "malformed"),
         ("GET", "/settings/quotas/x?key=y", None, {}, "malformed"),
         ("GET", "/audit?limit=0", None, {}, "malformed"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
+from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -267,3 +270,106 @@ def test_the_chart_is_of_whose_page_it_is(service, browse):
     assert service.ask("PUT", "/settings/quotas/acme", quota).status == 200
     page = words_of(browse("?project=vision", token="t-bob"))
     assert "Quota: 5" not in page
+
+
+@pytest.fixture
+def audited(service):
+    """Alice started and stopped on two days, in Berlin; Bob was stopped by the culler."""
+    record = service.store.audit.record
+    for actor, action, what, at in (
+        ("alice", "start", "workspace.alice/thesis", "2026-10-01T21:59:59Z"),
+        ("alice", "stop", "workspace.alice/thesis", "2026-10-01T22:00:00Z"),
+        ("culler", "stop", "workspace.bob/=HYPERLINK", "2026-10-02T21:59:59Z"),
+        ("alice", "start", "workspace.alice/<b>", "2026-10-02T22:00:00Z"),
+    ):
+        service.run(record(action, what, actor=actor, at=datetime.fromisoformat(at)))
+
+
+def rows_of(page):
+    body = page.text.partition("<tbody")[2].partition("</tbody>")[0]
+    return [
+        [html.unescape(re.sub(r"<[^>]*>", " ", cell)).strip() for cell in re.findall(CELL, row)]
+        for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL)
+    ]
+
+
+CELL = re.compile(r"<t[dh][^>]*>(.*?)</t[dh]>", re.DOTALL)
+START, STOP = ["alice", "start"], ["alice", "stop"]
+
+
+@pytest.mark.usefixtures("audited")
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({"actor": "alice", "from": "2026-10-01", "to": "2026-10-03"}, [START, STOP, START]),
+        ({"action": "stop", "to": "2026-10-02"}, [["culler", "stop"], STOP]),
+        ({"about": "workspace.alice/thesis"}, [STOP, START]),
+        # Days are those of accounting, in Berlin, and the last is whole.
+        ({"actor": "alice", "to": "2026-10-01"}, [START]),
+        ({"actor": "alice", "from": "2026-10-02", "to": "2026-10-02"}, [STOP]),
+        ({"actor": "alice", "from": "2026-10-03", "to": "2026-10-03"}, [START]),
+        ({"actor": "nobody"}, []),
+    ],
+)
+def test_the_audit_is_filtered_by_person_kind_object_and_days(browse, filters, found):
+    """F115."""
+    page = browse(f"admin/audit?{urlencode(filters)}")
+    assert [row[1:3] for row in rows_of(page)] == found
+    assert ("Nothing found" in page.text) == (not found)
+    for name, value in filters.items():
+        assert re.search(rf'name="{name}"[^>]*value="{re.escape(value)}"', page.text)
+    sheet = browse(f"admin/audit.csv?{urlencode(filters)}")
+    assert sheet.text.startswith("\ufeffId,Time,Who,What,To what,Why,Detail")
+    lines = list(csv.DictReader(io.StringIO(sheet.text.removeprefix("\ufeff"))))
+    assert [[each["Who"], each["What"]] for each in lines] == found
+
+
+def test_reading_the_audit_is_on_record_whichever_door_it_comes_through(service, browse):
+    """L12."""
+    browse("admin/audit?actor=alice&from=2026-10-01")
+    service.ask("GET", "/audit?action=stop")
+    browse("admin/audit.csv?about=plans.research")
+    browse("admin/audit?before=3")  # goes on
+    lines = service.run(service.store.audit.lines(action="read-audit"))
+    told = [each.detail for each in reversed(lines)]
+    assert told == [
+        {"actor": "alice", "since": "2026-10-01T00:00:00+02:00"},
+        {"action": "stop"},
+        {"about": "plans.research"},
+    ]
+    assert {each.actor for each in lines} == {"ada"}
+
+
+def test_a_sheet_has_more_than_a_page(service, browse):
+    async def many():
+        for number in range(1201):
+            await service.store.audit.record(
+                "start",
+                f"workspace.many/{number}",
+                actor="many",
+                at=datetime(2026, 10, 1, tzinfo=UTC),
+            )
+
+    service.run(many())
+    sheet = browse("admin/audit.csv?actor=many").text
+    assert sheet.count("\ufeff") == 1
+    lines = list(csv.DictReader(io.StringIO(sheet.removeprefix("\ufeff"))))
+    assert [each["To what"] for each in lines] == [
+        f"workspace.many/{n}" for n in range(1200, -1, -1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("from=yesterday", "from: 'yesterday' is no day; write for example 2026-11-27."),
+        ("to=2026-13-01", "to: '2026-13-01' is no day"),
+        ("before=x", "before: "),
+        ("actor=" + "x" * 300, "actor: "),
+    ],
+)
+@pytest.mark.parametrize("page", ["audit", "audit.csv"])
+def test_what_is_no_filter_is_refused_by_its_name(browse, page, query, said):
+    answer = browse(f"admin/{page}?{query}")
+    assert answer.status == 400
+    assert said in words_of(answer)

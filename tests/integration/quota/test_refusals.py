@@ -2,8 +2,8 @@
 
 import pytest
 
-from hub_services.common import api as apis
 from hub_services.common.problems import RULES, DoorReason
+from hub_services.common.web import LARGEST_BODY
 from tests.integration.quota.conftest import CATALOG
 from tests.integration.quota.servers import NOW, serving
 
@@ -116,7 +116,7 @@ def test_each_operation_is_right_as_it_stands_here(service):
         (DoorReason.NOT_SIGNED_IN, {"token": None}),
         (DoorReason.NOT_PERMITTED, {"token": "t-nowhere"}),
         (DoorReason.NOT_JSON, {"headers": {"Content-Type": "text/plain"}}),
-        (DoorReason.TOO_LARGE, {"body": b" " * (apis.LARGEST_BODY + 1)}),
+        (DoorReason.TOO_LARGE, {"body": b" " * (LARGEST_BODY + 1)}),
         (DoorReason.MALFORMED, {}),
         (DoorReason.HUB_UNAVAILABLE, {}),
         (DoorReason.STORE_UNAVAILABLE, {}),
