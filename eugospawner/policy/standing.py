@@ -139,7 +139,8 @@ def standing(limit: Limit, usage: Usage, zone: str, now: datetime) -> Standing:
 def _reached(amount: int, used: int, period: Period, now: datetime) -> datetime | None:
     """Return when *used* comes to *amount* at the rate so far; `None`: not in *period*, or before."""
     passed = now - period.start
-    if not 0 < used < amount or not passed:
+    # What little was used a moment ago leads to a year that no calendar has.
+    if not 0 < used < amount or not passed or amount / used >= (period.end - period.start) / passed:
         return None
     at = period.start + passed * (amount / used)
     return at if now < at < period.end else None

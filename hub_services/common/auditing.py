@@ -45,7 +45,7 @@ class AuditQuery(BaseModel):
     )
     since: datetime | None = Field(default=None, description="From this moment on; with a zone.")
     until: datetime | None = Field(default=None, description="Before this moment; with a zone.")
-    before: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+    before: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
         default=None, description="Only those with a smaller id: the next page."
     )
     limit: Annotated[int, Field(ge=1, le=MOST)] = Field(default=100, description="At most so many.")

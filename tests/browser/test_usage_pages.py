@@ -122,3 +122,31 @@ def test_an_admin_tries_a_change_by_keyboard_and_takes_it_back(hub, opened, widt
     page.get_by_label("Why", exact=True).last.fill("it was a test")
     page.get_by_role("button", name=f"Remove {key}").click()
     expect(page.get_by_role("status")).to_have_text("The entry is removed.")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_an_admin_finds_in_the_audit_who_did_what(hub, user, opened, width, scheme):
+    """F115."""
+    what = f"workspace.{user}/"
+    assert hub.start_light(user, profile="no-such-profile").status >= 400
+    page = opened(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    sign_in_ada(page, hub)
+    page.goto(f"{hub.demo.ready['url']}/services/quota/admin")
+    page.get_by_role("link", name="Who did what").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Who did what")
+    page.screenshot(path=ARTIFACTS / f"audit-all-{width}-{scheme}.png", full_page=True)
+    page.get_by_label("To what").fill(what)
+    page.get_by_label("Did").fill("refuse")
+    page.keyboard.press("Enter")
+    table = page.get_by_role("table", name="Who did what")
+    expect(table.get_by_role("row")).to_have_count(2)  # with the heads
+    expect(table.get_by_role("row").last).to_contain_text("profile-unknown")
+    expect(page.get_by_label("Did")).to_have_value("refuse")
+    page.screenshot(path=ARTIFACTS / f"audit-{width}-{scheme}.png", full_page=True)
+    has_no_violation(page)
+    assert fits(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="as a table (CSV)").click()
+    head, row = download.value.path().read_text("utf-8").splitlines()
+    assert head == "\ufeffId,Time,Who,What,To what,Why,Detail"
+    assert f",demo-admin,refuse,{what},profile-unknown," in row

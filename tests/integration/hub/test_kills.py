@@ -6,20 +6,24 @@ kill: the workspace that ran is the same process and answers through the proxy, 
 under way has come up or can be asked for again, and after its stop nothing of it is left.
 """
 
+import json
 import os
 import signal
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
 from devcluster import components, supervisor
-from devcluster.layout import Layout
+from devcluster.layout import ETCD_SOCKET, Layout
 from scripts.local import processes
 from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import kubectl_of
+from tests.integration.hub.hub_process import hub_pid
 from tests.integration.hub.hubs import Hub
 
 pytestmark = pytest.mark.cluster
@@ -166,6 +170,70 @@ def test_the_reaper_is_started_again(whole):
     assert before is not None
     os.kill(before, signal.SIGKILL)
     whole.hub.until(lambda: reaper() not in {None, before}, "the reaper stays away")
+
+
+class OnSocket(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path):
+        super().__init__("etcd", timeout=30)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(str(self._path))
+
+
+def etcd(whole, path, **words):
+    """Ask etcd itself, through the gateway on its socket."""
+    connection = OnSocket(whole.layout.root / ETCD_SOCKET)
+    connection.request("POST", f"/v3/{path}", json.dumps(words))
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status == 200, text
+    return json.loads(text)
+
+
+@pytest.mark.nightly
+def test_what_went_while_the_watch_was_cut_and_etcd_compacted_is_noticed(whole):
+    """
+    The hub's watch cannot go on where it was: a real 410, which no retry mends.
+
+    The services list, so they have no place to lose; what they would do to others is looked at.
+    """
+    hub, keeper = whole.hub, whole.keeper
+    life = whole.life()
+    gone = hub.new_user()
+    whole.start(gone, profile="nb-cpu-2")
+    hub.until_ready(gone)
+    pid = hub_pid(hub.demo)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        hub.kubectl("delete", "pod", f"jupyter-{gone}", "-n", "eugo", "--wait", "--grace-period=1")
+        for number in range(3):
+            hub.kubectl("annotate", "pod", f"jupyter-{keeper}", "-n", "eugo", f"test={number}",
+                        "--overwrite")  # fmt: skip
+        now = etcd(whole, "maintenance/status")["header"]["revision"]
+        etcd(whole, "kv/compaction", revision=now, physical=True)
+        whole.kill(components.API_SERVER)
+        hub.until(whole.answers, "the cluster does not come back")
+        # What the hub knows by heart is from before; nobody can tell what happened since.
+        refused = hub.kubectl(
+            "get",
+            "--raw",
+            "/api/v1/namespaces/eugo/pods?watch=1&resourceVersion=1&timeoutSeconds=1",
+        ).stdout
+        assert json.loads(refused.splitlines()[0])["object"]["code"] == 410
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    hub.until(lambda: not hub.server(gone).get("ready"), "it is still believed to run")
+    hub.until(lambda: hub.sessions(gone)[0][1] is not None, "its session stays open")
+    whole.start(gone, profile="nb-cpu-2")
+    hub.until_ready(gone)
+    hub.stop(gone)
+    assert hub.server(keeper)["ready"]
+    assert whole.life() == life
 
 
 @pytest.mark.nightly
