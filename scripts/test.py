@@ -5,7 +5,8 @@ Not to be run by itself: `scripts/test` is the command, and `.ci/run` calls noth
 are pytest's (`-k EXPR`, paths, `--nightly`); paths may be given from any folder. Linters, type
 checks, the documentation and the Go modules run as the tests of `tests/house`, so that the one
 closing summary tells of everything. Kubernetes is compiled first, in the open: it takes minutes
-once, and inside a fixture nobody would see it move. The whole suite runs in two processes.
+once, and inside a fixture nobody would see it move. The whole suite runs in three processes, if
+there is memory for their clusters.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ _TAKE_A_WORD = frozenset({"-k", "-m", "-p", "-o", "-c", "-W", "-r", "-n"})
 """Options of pytest whose value is the next word."""
 
 
-_WORKERS = 2
+_CORES = 2
+"""With fewer, one process keeps them busy."""
+_MOST_WORKERS = 3
+_MEMORY_EACH = 5 * 2**30
+"""A cluster, a hub with its services, JupyterLabs and a browser."""
 
 
 def pytest_arguments(given: list[str], *, folder: Path) -> list[str]:
@@ -62,19 +67,30 @@ def compile_kubernetes() -> None:
         sys.exit("scripts/test: Kubernetes could not be compiled; the lines above say why.")
 
 
+def processes(memory: int) -> int:
+    """
+    Return how many processes run a whole suite: one more than the cores that they keep busy.
+
+    Args:
+        memory: Bytes that the machine has.
+    """
+    return max(1, min(_MOST_WORKERS, memory // _MEMORY_EACH))
+
+
 def workers(arguments: list[str]) -> list[str]:
     """
-    Return the options that run a whole suite in two processes, each with a cluster of its own.
+    Return the options that run a whole suite in several processes, each with its own cluster.
 
     Tests of the cluster wait half of their time. Files stay whole, so what a module prepares is
     prepared once. A few chosen tests run in this process, and so does everything where all would
     share one cluster or one core.
     """
     chosen = [word for word in arguments if not word.startswith("-") or word.startswith("-n")]
-    alone = os.environ.get("EUGO_TEST_KUBECONFIG") or (os.cpu_count() or 1) < _WORKERS
+    alone = os.environ.get("EUGO_TEST_KUBECONFIG") or (os.cpu_count() or 1) < _CORES
     if chosen or alone:
         return []
-    return [f"--numprocesses={_WORKERS}", "--dist=loadfile", "--no-loadscope-reorder"]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return [f"--numprocesses={processes(memory)}", "--dist=loadfile", "--no-loadscope-reorder"]
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 The suite's tiers, as a pytest plugin: their order, their time, and which could not run.
 
 Tests come in tiers, one folder below `tests/` each, cheapest first, so that a slip in a rule is
-seen before a cluster starts; inside a tier the order stays random, but for a few files that take
-longest and go first: run beside others, they must not be what is left at the end. A tier that this
+seen before a cluster starts. Those with a cluster come last and mixed: integration tests wait while
+browsers compute. Otherwise the order stays random, but for files that take longest and go first:
+run beside others, they must not be what is left at the end. A tier that this
 machine cannot run is skipped, and the closing lines say by which command that changes. The
 summary of pytest itself stays the last line of all.
 
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TIERS = ("house", "unit", "contract", "integration", "browser")
+_MIXED = {"browser": "integration"}
+"""Tiers that run among those of another."""
 
 LONGEST = (
-    "tests/integration/hub/test_kills.py",
+    "tests/browser/test_lives.py",
     "tests/integration/demo/test_demo.py",
+    "tests/integration/devcluster/test_lifecycle.py",
+    "tests/browser/test_sso.py",
+    "tests/integration/hub/test_kills.py",
+    "tests/browser/test_home_page.py",
     "tests/integration/hub/test_entitlements.py",
-    "tests/integration/hub/test_hostile.py",
-    "tests/integration/hub/test_quota_service.py",
-    "tests/integration/hub/test_strategies.py",
+    "tests/browser/test_spawn_page.py",
+    "tests/integration/hub/test_start.py",
     "tests/integration/hub/test_forgery.py",
-    "tests/browser/test_first_workspace.py",
+    "tests/integration/devcluster/test_pods.py",
+    "tests/integration/hub/test_strategies.py",
+    "tests/integration/hub/test_permissions.py",
+    "tests/integration/demo/test_plain_user.py",
 )
-"""Of their tiers; a minute or more each."""
+"""A minute or more each."""
 
 UNAVAILABLE = "EUGO_TEST_UNAVAILABLE"
 """Variable: JSON of tier → what is missing and the command that enables it."""
@@ -106,8 +115,9 @@ def tier(nodeid: str) -> str:
 
 def rank(nodeid: str) -> tuple[int, int]:
     """Return where *nodeid* stands: by tier, unknown ones last, and the longest files first."""
-    path = nodeid.partition("::")[0]
-    return _position(tier(nodeid)), LONGEST.index(path) if path in LONGEST else len(LONGEST)
+    path, name = nodeid.partition("::")[0], tier(nodeid)
+    longest = LONGEST.index(path) if path in LONGEST else len(LONGEST)
+    return _position(_MIXED.get(name, name)), longest
 
 
 def _position(name: str) -> int:

@@ -11,6 +11,14 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 ARTIFACTS = Path(__file__).resolve().parents[2] / "test-artifacts"
 MINUTE = 60_000  # as patient as a busy machine of two cores needs
+NIGHTLY = pytest.mark.nightly
+#: Widths and colours that a page is looked at with; by day each of them once.
+LOOKS = [
+    (1280, "light"),
+    (390, "dark"),
+    pytest.param(1280, "dark", marks=NIGHTLY),
+    pytest.param(390, "light", marks=NIGHTLY),
+]
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from eugospawner.policy.roles import PERMISSIONS
-from tests.browser.conftest import ARTIFACTS, MINUTE
+from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE
 from tests.browser.test_access import aside, opened  # noqa: F401 - a fixture
 from tests.browser.test_spawn_page import fits, has_no_violation
 from tests.integration.hub.test_entitlements import change, entry
@@ -56,9 +56,7 @@ def hana(hub):
 
 
 @pytest.mark.usefixtures("workspaces")
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_can_be_looked_at(opened, width, scheme):  # noqa: F811 - the fixture
     page = opened("hana", width=width, scheme=scheme)
     table = page.get_by_role("table", name="Workspaces")

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import expect
 
 from hub_services.common.clock import SystemClock
-from tests.browser.conftest import ARTIFACTS, MINUTE
+from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE
 from tests.browser.test_access import opened  # noqa: F401 - a fixture
 from tests.browser.test_spawn_page import fits, has_no_violation
 from tests.integration.hub.hubs import LIGHT
@@ -74,9 +74,7 @@ now = SystemClock().now
 OPEN = "owner = 'alice' AND workspace = '{}' AND ended_at IS NULL"
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_whoever_is_idle_is_warned_and_keeps_it_running(workspace, moved, opened, width, scheme):  # noqa: F811
     server = f"life-idle-{width}-{scheme}"
     workspace(server)

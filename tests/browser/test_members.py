@@ -3,16 +3,14 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ARTIFACTS
+from tests.browser.conftest import ARTIFACTS, LOOKS
 from tests.browser.test_access import opened  # noqa: F401 - a fixture
 from tests.browser.test_spawn_page import fits, has_no_violation
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser]
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
-)
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_people_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
     page = opened("alice", width=width, scheme=scheme)
     page.goto(f"{hub.demo.ready['url']}/services/quota/members")

@@ -7,7 +7,7 @@ Screenshots go to test-artifacts.
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ARTIFACTS, open_form, sign_in
+from tests.browser.conftest import ARTIFACTS, NIGHTLY, open_form, sign_in
 from tests.browser.test_spawn_page import fits, has_no_violation, outcome
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser]
@@ -36,7 +36,9 @@ SEEN = {
 
 
 @pytest.mark.parametrize(("who", "query", "answer", "texts"), SEEN.values(), ids=SEEN.keys())
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1280, "light"), pytest.param(320, "dark", marks=NIGHTLY)]
+)
 def test_each_sees_what_they_may_and_why_not(
     hub, chromium, width, scheme, who, query, answer, texts
 ):

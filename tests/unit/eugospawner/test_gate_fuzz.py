@@ -189,8 +189,8 @@ def fuzz(seed: int, cases: int) -> tuple[int, int]:
     return passed, cases - passed
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_spoiled_pod_of_ten_thousand_escapes(seed: int) -> None:
+@pytest.mark.parametrize("seed", range(2))
+def test_no_spoiled_pod_of_thousands_escapes(seed: int) -> None:
     passed, refused = fuzz(seed, 2_000)
     # Both often, else it would prove little.
     assert passed > 100

@@ -774,7 +774,14 @@ def lines_with_keys() -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-@pytest.mark.parametrize(("number", "line"), list(lines_with_keys()))
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        # By day every fifth.
+        pytest.param(number, line, marks=() if number % 5 == 0 else pytest.mark.nightly)
+        for number, line in lines_with_keys()
+    ],
+)
 def test_a_mistyped_key_on_any_line_stops_the_hub_there(number: int, line: str) -> None:
     """Names of entries are free; the words of the format are not."""
     lines = TEXT.splitlines()
@@ -792,7 +799,14 @@ def test_a_mistyped_key_on_any_line_stops_the_hub_there(number: int, line: str) 
     assert any(word in each for each in told for word in helpful)
 
 
-@pytest.mark.parametrize(("number", "line"), list(lines_with_keys()))
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        # By day every fifth.
+        pytest.param(number, line, marks=() if number % 5 == 0 else pytest.mark.nightly)
+        for number, line in lines_with_keys()
+    ],
+)
 def test_a_key_of_the_wrong_type_on_any_line_is_told_on_that_line(number: int, line: str) -> None:
     lines = TEXT.splitlines()
     key = line.partition(":")[0]

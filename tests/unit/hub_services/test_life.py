@@ -226,8 +226,8 @@ async def live(store, seed, **words):
 
 
 async def test_a_day_and_a_half_in_the_life_of_workspaces(store):
-    life, ended = await live(store, 3, people=25, interval=10, fault_percent=20)
-    assert ended > 40
+    life, ended = await live(store, 3, people=15, interval=10, fault_percent=20)
+    assert ended > 25
     assert life.world.faults > 5
 
 

@@ -1,5 +1,6 @@
 """What the demo begins with: the states of design §4, on any day and at any minute of it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -27,19 +28,29 @@ TIMES = {
 }
 
 
-@pytest.fixture(params=TIMES.values(), ids=TIMES.keys())
+@pytest.fixture(params=TIMES.values(), ids=TIMES.keys(), scope="module")
 def now(request):
     return request.param
 
 
-@pytest.fixture
-async def demo(tmp_path, now):
-    """Return what decides about a request in the demo that begins now."""
-    url = f"sqlite:///{tmp_path / 'store.sqlite'}"
+@pytest.fixture(scope="module")
+def sown(tmp_path_factory, now):
+    """Return the store of a demo that begins now, which nobody writes to."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('seed') / 'store.sqlite'}"
     store.upgrade(url)
-    await seed.sow(url, SAMPLE, now)
-    await seed.sow(url, SAMPLE, now + timedelta(minutes=5))  # every start sows again
-    opened = await store.open_store(url)
+
+    async def sow():
+        await seed.sow(url, SAMPLE, now)
+        await seed.sow(url, SAMPLE, now + timedelta(minutes=5))  # every start sows again
+
+    asyncio.run(sow())
+    return url
+
+
+@pytest.fixture
+async def demo(sown, now):
+    """Return what decides about a request in the demo that begins now."""
+    opened = await store.open_store(sown)
 
     async def judged(owner, **words):
         changes = await opened.changes.since(0)

@@ -59,9 +59,14 @@ def test_ci_runs_scripts_test_and_nothing_else():
         ([], 2, "/some/file", False),
     ],
 )
-def test_only_a_whole_suite_runs_in_two_processes(
+def test_only_a_whole_suite_runs_in_several_processes(
     entry, monkeypatch, arguments, cores, kubeconfig, parallel
 ):
     monkeypatch.setattr(entry.os, "cpu_count", lambda: cores)
     monkeypatch.setenv("EUGO_TEST_KUBECONFIG", kubeconfig)
     assert bool(entry.workers(arguments)) is parallel
+
+
+@pytest.mark.parametrize(("gibibytes", "processes"), [(2, 1), (8, 1), (12, 2), (16, 3), (256, 3)])
+def test_there_are_as_many_as_there_is_memory_for(entry, gibibytes, processes):
+    assert entry.processes(gibibytes * 2**30) == processes

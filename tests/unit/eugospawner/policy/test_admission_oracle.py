@@ -520,7 +520,10 @@ def check(decision: Decision, said: Opinion) -> None:
     assert admitted.ends_because == said.ends_because
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "seed",
+    [*range(6), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(6, 12))],
+)
 def test_a_thousand_requests_are_answered_as_the_table_says(seed: int) -> None:
     """Each in a world of its own; every answer, reason and cause of a deadline occurs."""
     random = chance(seed)

@@ -316,7 +316,7 @@ async def test_whatever_is_cut_off_is_made_good_by_the_next_sweep(accountant, st
     assert await settled(store) == 40 * 2000 * 3_600_000
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.nightly)])
 async def test_a_month_of_life_is_to_the_unit_what_is_added_up_here(
     accountant, store, cluster, clock, seed
 ):
