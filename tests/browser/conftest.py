@@ -21,9 +21,13 @@ LOOKS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium (`EUGO_CHROMIUM`, set by `scripts/test`)."""
+    """
+    Debian's Chromium (`EUGO_CHROMIUM`, set by `scripts/test`).
+
+    For a module, since Playwright's loop runs in this thread as long: other tests have their own.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("EUGO_CHROMIUM", "/usr/bin/chromium"),

@@ -81,7 +81,7 @@ def test_a_racer_that_is_killed_leaves_no_reservation_without_its_session(url, p
     assert 0 < asyncio.run(judge(url)) < 20_000
 
 
-@pytest.mark.parametrize("dialect", ["postgresql"], scope="session")
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True, scope="session")
 async def test_a_server_that_crashes_in_the_middle_admits_no_more_and_loses_none(url, server):
     racing = asyncio.ensure_future(race(url, range(4000), sessions=2000, patient=True))
     while not await count_open(url):

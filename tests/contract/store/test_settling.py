@@ -24,7 +24,7 @@ SECOND = timedelta(seconds=1)
 SESSIONS = 40
 
 
-@pytest.mark.parametrize("dialect", ["postgresql"], scope="session")
+@pytest.mark.parametrize("dialect", ["postgresql"], indirect=True, scope="session")
 async def test_a_server_that_crashes_under_the_sweeps_makes_them_late_and_nothing_else(url, server):
     """SQLite has no server: there the process is killed (tests/integration/hub)."""
     store, clock = await open_store(url), FakeClock(NOON)
@@ -51,9 +51,11 @@ async def test_a_server_that_crashes_under_the_sweeps_makes_them_late_and_nothin
         slug=lambda name: name,
     )
     server.kill()
-    with pytest.raises(StoreError):
-        await accountant.sweep_once()
-    server.start()
+    try:
+        with pytest.raises(StoreError):
+            await accountant.sweep_once()
+    finally:
+        server.start()
     for _ in range(3):  # and wherever it hits
         crash = asyncio.ensure_future(asyncio.to_thread(server.crash))
         after = 5  # sweeps, once the server is there again
