@@ -52,9 +52,9 @@ class AuditQuery(BaseModel):
 
 
 class AuditLine(BaseModel):
-    """Who did what, when and why."""
+    """Who did what, when and why: a line of the store, field by field."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, from_attributes=True)
 
     id: int
     at: datetime
@@ -75,10 +75,7 @@ class AuditLines(BaseModel):
 
 def line_of(line: Audit) -> AuditLine:
     """Return *line* as the APIs give it."""
-    return AuditLine(
-        id=line.id, at=line.at, actor=line.actor, action=line.action, object=line.object,
-        reason=line.reason, detail=line.detail,
-    )  # fmt: skip
+    return AuditLine.model_validate(line)
 
 
 async def read(store: Store, query: AuditQuery, *, actor: str, at: datetime) -> AuditLines:

@@ -81,7 +81,6 @@ _PATHS = {
     "pods": ("api/v1", "pods"),
     "pvc": ("api/v1", "persistentvolumeclaims"),
     "persistentvolumeclaims": ("api/v1", "persistentvolumeclaims"),
-    "events": ("api/v1", "events"),
     "resourceclaims": ("apis/resource.k8s.io/v1", "resourceclaims"),
 }
 
