@@ -323,9 +323,14 @@ class Steering:
         """Return the last changes of the settings, or of one entry, newest first."""
         settings, store = await self._office.last_good_settings(), await self._office.open_store()
         self._require_steering(actor, settings, "see the settings")
-        action = "change" if about is None else None
-        found = await store.audit.lines(about=about, action=action, limit=limit)
-        return tuple(line_of(each) for each in found)
+        actions = ("change", "remove") if about is None else (None,)
+        found = [
+            line
+            for action in actions
+            for line in await store.audit.lines(about=about, action=action, limit=limit)
+        ]
+        newest = sorted(found, key=lambda line: line.id, reverse=True)
+        return tuple(line_of(each) for each in newest[:limit])
 
     async def drift(self, actor: Actor) -> models.Drifts:
         """Return where the settings are not what the file says."""

@@ -286,7 +286,8 @@ def audited(service):
 
 
 def rows_of(page):
-    body = page.text.partition("<tbody")[2].partition("</tbody>")[0]
+    """Return the cells of the page's last table."""
+    body = page.text.rpartition("<table")[2].partition("<tbody")[2].partition("</tbody>")[0]
     return [
         [html.unescape(re.sub(r"<[^>]*>", " ", cell)).strip() for cell in re.findall(CELL, row)]
         for row in re.findall(r"<tr[^>]*>(.*?)</tr>", body, re.DOTALL)
@@ -373,3 +374,15 @@ def test_what_is_no_filter_is_refused_by_its_name(browse, page, query, said):
     answer = browse(f"admin/{page}?{query}")
     assert answer.status == 400
     assert said in words_of(answer)
+
+
+def test_the_last_changes_have_removals_too(service, browse):
+    assert service.ask("PUT", "/settings/quotas/brief", BRIEF).status == 200
+    revision = service.ask("GET", "/settings/quotas/brief").body["revision"]
+    gone = service.ask("DELETE", f"/settings/quotas/brief?reason=over&revision={revision}")
+    assert gone.status == 200, gone.text
+    rows = [row[2:4] for row in rows_of(browse("admin"))]
+    assert rows[:2] == [["remove", "quotas.brief"], ["change", "quotas.brief"]]
+
+
+BRIEF = {"document": {"user": "alice", "gpu_hours": 1, "per": "day"}, "reason": "a test"}
