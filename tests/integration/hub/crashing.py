@@ -1,11 +1,12 @@
 """
-A hub's process that dies at a chosen moment: SIGKILL at the n-th await of a start, stop or sweep.
+A hub's or service's process that dies at a chosen moment: SIGKILL at the n-th await of what it does.
 
     KUBECONFIG=FILE python crashing.py NAMESPACE CATALOG STORE_URL
 
 Imports once; then it reads one order a line (JSON), forks, and prints how the child ended:
-`{"died": true}`, or what it came to. The child is the spawner or the reaper themselves, with store
-and cluster as they are; only the hub around them is missing. Pods go to Nodes without machines.
+`{"died": true}`, or what it came to. The child is the spawner or a service themselves, with store
+and cluster as they are; only the hub around them is missing: a service that asks it to stop has the
+spawner do so, and dies with it. Pods go to Nodes without machines.
 
 An await has two moments. "suspended": what was asked for is on its way. "resumed": it has happened
 and nobody has taken notice.
@@ -20,7 +21,7 @@ import os
 import signal
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,15 +31,23 @@ from kubernetes_asyncio import config as kubernetes
 from traitlets.config import Config
 
 from eugospawner import cluster
+from eugospawner.policy.lifecycle import Operation, State
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.spawner import EugoSpawner
 from eugospawner.store import open_store
 from hub_services.common.hub import Server
+from hub_services.culler import service as culling
+from hub_services.culler.service import Culler
 from hub_services.quota.cluster import Cluster as Accounts
 from hub_services.quota.service import Accountant
+from hub_services.reaper import closing
+from hub_services.reaper.closing import Closer
 from hub_services.reaper.cluster import Cluster
 from hub_services.reaper.service import Reaper
+from hub_services.workspaces import ending
+from hub_services.workspaces.cluster import Cluster as Destroying
+from hub_services.workspaces.ending import Terminator
 from tests.integration.reaper.conftest import ClockAhead
 from tests.unit.hub_services.reaper.fakes import FakeHub
 
@@ -46,6 +55,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 PAST_GRACE = timedelta(minutes=2)
+PAST_IDLE = timedelta(hours=2)
+HELD = SimpleNamespace(is_held=True)
 EXTRA = "devcluster.test/extra"
 
 
@@ -54,8 +65,9 @@ class Order:
     """
     What to do, for whom, and when to die, if at all.
 
-    It is to `start`, `stop`, `adopt` or `sweep`, to start all and `lose` the Pod of the last, or to
-    `settle` what runs.
+    It is to `start`, `stop`, `adopt` or `sweep`, to start all and `lose` the Pod of the last, to
+    `settle` what runs, to `cull` what runs for longer than it may, to `close` the windows that are
+    over, or to `terminate` what the users have.
     """
 
     what: str
@@ -147,8 +159,8 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
         await opened.close()
         return {"reaped": swept.reaped, "closed": swept.closed, "failed": swept.failed}
 
-    if order.what == "settle":
-        return await settle(order, namespace, made)
+    if order.what in SERVICES:
+        return await serve(order, namespace, made)
 
     async def one(user: str) -> object:
         spawner = spawner_of(user, made)
@@ -169,8 +181,26 @@ async def carry_out(order: Order, namespace: str, made: Config) -> object:
     return came_to
 
 
-async def settle(order: Order, namespace: str, made: Config) -> object:
-    """Sweep as the quota service does."""
+class SpawnersHub:
+    """Stops with the spawner, in this process."""
+
+    def __init__(self, made: Config) -> None:
+        self._made = made
+
+    async def stop(self, owner: str, _server: str, _session: str, *, remove: bool = False) -> None:
+        if not remove:
+            await spawner_of(owner, self._made).stop()
+
+
+async def one_after_another(*acts: Any) -> list[Any]:
+    """Do what `asyncio.gather` does at once: so each await of theirs is one of the sweep's."""
+    return [await act for act in acts]
+
+
+async def serve(order: Order, namespace: str, made: Config) -> object:
+    """Sweep once as one of the services does."""
+    for service in (culling, closing, ending):
+        service.asyncio = SimpleNamespace(**{**vars(asyncio), "gather": one_after_another})
     opened = await open_store(made.EugoSpawner.store_url)
     source = Source(Path(made.EugoSpawner.catalog_file), kinds={}, images={})
 
@@ -182,17 +212,48 @@ async def settle(order: Order, namespace: str, made: Config) -> object:
         return source.settings
 
     async with await kubernetes.new_client_from_config(os.environ["KUBECONFIG"]) as client:
-        accountant = Accountant(
-            cluster=Accounts(client, namespace),
-            open_store=store,
-            settings=settings,
-            lease=SimpleNamespace(is_held=True),
-            clock=ClockAhead(PAST_GRACE),
-            slug=slug_of,
-        )
-        swept = await until(accountant.sweep_once(), order)
+        for user in order.users if order.what == "terminate" else ():
+            await opened.workspaces.move(
+                user, "", State.TERMINATING, actor=user, at=ClockAhead().now(),
+                operation=Operation.TERMINATE,
+            )  # fmt: skip
+        make = SERVICES[order.what]
+        sweep_once = make(
+            client=client, namespace=namespace, store=store, settings=settings,
+            hub=SpawnersHub(made),
+        )  # fmt: skip
+        swept = await until(sweep_once(), order)
     await opened.close()
-    return {"settled": swept.settled, "bound": swept.bound, "doubts": swept.doubts}
+    return asdict(swept)
+
+
+def accountant(*, client: Any, namespace: str, store: Any, settings: Any, **_: Any) -> Any:
+    return Accountant(
+        cluster=Accounts(client, namespace), open_store=store, settings=settings, lease=HELD,
+        clock=ClockAhead(PAST_GRACE), slug=slug_of,
+    ).sweep_once  # fmt: skip
+
+
+def culler(*, store: Any, settings: Any, hub: Any, **_: Any) -> Any:
+    return Culler(
+        open_store=store, settings=settings, hub=hub, lease=HELD, clock=ClockAhead(PAST_IDLE)
+    ).sweep_once
+
+
+def closer(*, client: Any, namespace: str, store: Any, hub: Any, **_: Any) -> Any:
+    return Closer(
+        cluster=Cluster(client, namespace), hub=hub, open_store=store, clock=ClockAhead(PAST_GRACE)
+    ).sweep_once
+
+
+def terminator(*, client: Any, namespace: str, store: Any, hub: Any, **_: Any) -> Any:
+    return Terminator(
+        cluster=Destroying(client, namespace), hub=hub, open_store=store, clock=ClockAhead(),
+        is_held=lambda: True,
+    ).sweep_once  # fmt: skip
+
+
+SERVICES = {"settle": accountant, "cull": culler, "close": closer, "terminate": terminator}
 
 
 def answer(words: object) -> None:

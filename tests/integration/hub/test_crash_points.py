@@ -1,5 +1,5 @@
 """
-Kill -9 at every await of a start, a stop and a sweep: nothing stays reserved, nobody is charged.
+Kill -9 at every await of hub and services: nothing stays reserved, nobody is charged, what is to end ends.
 
 Promises 2 and 6. Each death leaves what it leaves; then the ledger must balance, one sweep must
 clear away what nobody answers for, and whoever was cut off must be able to start anew. What the
@@ -7,25 +7,36 @@ next hub adopts instead goes on, and ends as if nothing had been.
 """
 
 import asyncio
+import collections
+import contextlib
 import itertools
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from eugospawner import store as stores
-from eugospawner.policy.lifecycle import State
+from eugospawner.policy.lifecycle import Ending, State
+from eugospawner.policy.quota import Fits
 from tests.contract.store.consistency import check_ledger_consistency
+from tests.factories.sessions import a_demand
 from tests.integration.demo import demos
 from tests.integration.hub import crashing
+from tests.integration.reaper.conftest import ClockAhead
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("embedded")]
 
 MOMENTS = ("suspended", "resumed")
+SOON = timedelta(seconds=5)
 #: Fewer and the test kills at less than it thinks: templates, home, session, Pod, binding.
-LEAST = {"start": 8, "stop": 4, "sweep": 8, "settle": 6}
+LEAST = {
+    "start": 8, "stop": 4, "sweep": 8, "settle": 6, "cull": 8, "close": 8, "terminate": 10
+}  # fmt: skip
 #: Between two states; only while somebody works on it.
 PASSING = {State.STARTING, State.STOPPING, State.SUSPENDING, State.TERMINATING}
 #: By day what was asked for has happened, and nobody has taken notice: the worse of the two.
@@ -87,6 +98,50 @@ class Crashing:
             return {each.owner: (each.state, each.because) for each in found}
 
         return self.ask(look)
+
+    def ends(self):
+        """Return why each session ended, by owner."""
+        ends = collections.defaultdict(list)
+        for owner, reason in self.look(
+            "SELECT owner, end_reason FROM sessions WHERE ended_at > ''"
+        ):
+            ends[owner].append(reason)
+        return dict(ends)
+
+    def recorded(self, action):
+        """Return what was done so, as the audit has it."""
+        return [
+            found for (found,) in self.look("SELECT object FROM audit WHERE action = ?", action)
+        ]
+
+    def look(self, query, *values):
+        path = self.url.removeprefix("sqlite:///")
+        with contextlib.closing(sqlite3.connect(path)) as store, store:
+            return store.execute(query, values).fetchall()
+
+    def put_in_a_window(self, user):
+        """Have the running session of *user* be one that a window ends, which is about to close."""
+
+        async def work(store):
+            (found,) = [s for s in await store.sessions.open_sessions() if s.owner == user]
+            now = ClockAhead().now()
+            demand = a_demand(
+                replace(found, queue="night"),
+                start=now, latest_end=now + SOON, because=Ending.WINDOW,
+            )  # fmt: skip
+            moved = await store.sessions.switch_queue(
+                found.id, "night", demand, actor="reaper", at=now
+            )
+            assert isinstance(moved, Fits), moved
+
+        self.ask(work)
+
+    def homes(self):
+        return sorted(
+            each["metadata"]["annotations"]["hub.jupyter.org/username"]
+            for each in self.kubectl.objects("pvc", self.namespace)
+            if "deletionTimestamp" not in each["metadata"]
+        )
 
     def open_sessions(self):
         async def look(store):
@@ -210,3 +265,66 @@ def test_a_sweep_that_is_cut_at_any_await_is_finished_by_the_next(crash, when):
     assert not crash.reserved()
     assert not crash.open_sessions()
     assert not crash.pods()
+
+
+@pytest.mark.nightly
+def test_who_is_stopped_for_idleness_is_so_once_whatever_is_cut(crash):
+    def started(name):
+        crash.order("cull")
+        crash.order("sweep")  # the two finish what the last one left
+        crash.order("start", name)
+        return name
+
+    users = crash.die_everywhere("cull", started)
+    crash.order("cull")
+    crash.order("sweep")
+    assert not crash.reserved()
+    assert not crash.open_sessions()
+    assert not crash.pods()
+    assert crash.workspaces() == dict.fromkeys(users, (State.STOPPED, Ending.IDLE))
+    assert crash.ends() == {user: [Ending.IDLE] for user in users}
+
+
+@pytest.mark.nightly
+def test_a_close_that_is_cut_at_any_await_is_finished_by_the_next_and_ends_nothing_else(crash):
+    crash.order("start", "by-day")
+
+    def started(name):
+        crash.order("close")
+        crash.order("start", name)
+        crash.put_in_a_window(name)
+        return name
+
+    users = crash.die_everywhere("close", started)
+    crash.order("close")
+    crash.order("sweep", "by-day")
+    assert crash.open_sessions() == crash.pods() == ["by-day"]
+    ended = crash.workspaces()
+    assert ended.pop("by-day")[0] is State.RUNNING
+    assert ended == dict.fromkeys(users, (State.STOPPED, Ending.WINDOW))
+    assert crash.ends() == {user: [Ending.WINDOW] for user in users}
+
+
+@pytest.mark.nightly
+def test_a_termination_that_is_cut_at_any_await_goes_on_where_it_was(crash):
+    crash.order("start", "stays")
+
+    def finish():
+        for _ in range(20):
+            if crash.order("terminate")["came_to"]["terminating"] == 0:
+                return
+            crash.order("sweep", "stays")
+        pytest.fail("a termination does not come to its end")
+
+    def started(name):
+        finish()
+        crash.order("start", name)
+        return name
+
+    users = crash.die_everywhere("terminate", started)
+    assert set(crash.homes()) <= {"stays", users[-1]}
+    finish()
+    assert crash.open_sessions() == crash.pods() == crash.homes() == ["stays"]
+    assert list(crash.workspaces()) == ["stays"]
+    terminated = crash.recorded("terminated")
+    assert sorted(terminated) == sorted(f"workspace.{user}/" for user in users)
