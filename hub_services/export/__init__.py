@@ -1,0 +1,1 @@
+"""Export: people take their files with them, whether their workspace runs or not."""
