@@ -23,6 +23,7 @@ from eugospawner.store.changes import Changes, read_changes
 from eugospawner.store.connect import database_at
 from eugospawner.store.consumption import Consumption
 from eugospawner.store.database import is_outage
+from eugospawner.store.exports import Exports
 from eugospawner.store.identities import Identities
 from eugospawner.store.invitations import Invitations
 from eugospawner.store.refusals import Refusals
@@ -79,6 +80,7 @@ class Store:
         audit: Who did what, when and why.
         changes: What was changed of the settings at run time.
         consumption: The ledger by session and day.
+        exports: What somebody takes away of a workspace.
         identities: Whose account is whose.
         invitations: Who was asked into an organization.
         refusals: Requests that were refused.
@@ -90,6 +92,7 @@ class Store:
     audit: AuditLog
     changes: Changes
     consumption: Consumption
+    exports: Exports
     identities: Identities
     invitations: Invitations
     refusals: Refusals
@@ -103,6 +106,7 @@ class Store:
         self.audit = AuditLog(database, self._writer)
         self.changes = Changes(database, self._writer)
         self.consumption = Consumption(database, self._writer)
+        self.exports = Exports(database, self._writer)
         self.identities = Identities(database, self._writer)
         self.invitations = Invitations(database, self._writer)
         self.refusals = Refusals(database, self._writer)

@@ -522,6 +522,44 @@ class InvitationRow(Base):
     redeemed_by: Mapped[str] = mapped_column(comment="User name; empty: nobody.")
 
 
+class ExportRow(Base):
+    """Files of a workspace that somebody takes away."""
+
+    __tablename__ = "exports"
+    __table_args__ = (
+        CheckConstraint("state IN ('preparing', 'ready', 'failed')", name="state"),
+        CheckConstraint("files >= 0 AND size_bytes >= 0 AND downloads >= 0", name="amounts"),
+        CheckConstraint("(state = 'ready') = (expires_at IS NOT NULL)", name="expires_at"),
+        Index("ix_exports_creator", "creator", "created_at"),
+        Index("ix_exports_owner", "owner", "created_at"),
+        Index("ix_exports_state", "state", "expires_at"),
+        {"comment": "Exports of workspaces: what was chosen, and until when it can be fetched."},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="Random.")
+    owner: Mapped[str] = mapped_column(comment="User name: whose workspace.")
+    server: Mapped[str] = mapped_column(comment="Server name; empty for the default server.")
+    creator: Mapped[str] = mapped_column(comment="User name: who takes it, and nobody else.")
+    choice: Mapped[str] = mapped_column(
+        comment="JSON: by volume, folder and whether notebooks alone."
+    )
+    name: Mapped[str] = mapped_column(comment="Name of the file that is downloaded.")
+    secret: Mapped[str] = mapped_column(comment="Key of the link's signature, hexadecimal.")
+    state: Mapped[str] = mapped_column(comment="preparing, ready or failed.")
+    created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    expires_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; the link's end. Absent: no link."
+    )
+    revoked_at: Mapped[datetime | None] = mapped_column(comment="UTC. Absent: it was not.")
+    revoked_by: Mapped[str] = mapped_column(comment="User name; empty: nobody.")
+    files: Mapped[int] = mapped_column(comment="Number of files.")
+    size_bytes: Mapped[int] = mapped_column(comment="Bytes before packing.")
+    summary: Mapped[str] = mapped_column(comment="JSON: what was left out, and the first files.")
+    problem: Mapped[str] = mapped_column(comment="Why it failed; or empty.")
+    downloads: Mapped[int] = mapped_column(comment="How often it was fetched to its end.")
+    downloaded_at: Mapped[datetime | None] = mapped_column(comment="UTC; the last time.")
+
+
 def table_of(row: type[Base]) -> Table:
     """Return the table behind *row*, for statements that skip the ORM's bookkeeping."""
     return cast("Table", row.__table__)

@@ -264,6 +264,13 @@ class Survey:
 
     _EXAMPLES = 200
 
+    def add(self, other: Survey) -> None:
+        """Add what another came to."""
+        self.files += other.files
+        self.size += other.size
+        for why, count in other.skipped.items():
+            self.skipped[why] = self.skipped.get(why, 0) + count
+
     def leave(self, skipped: Skipped) -> None:
         """Count what was left out."""
         self.skipped[skipped.why] = self.skipped.get(skipped.why, 0) + 1

@@ -20,7 +20,7 @@ from eugospawner.store.tables import Base
 TABLES = {
     "alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit", "workspaces",
     "consumption", "marks", "refusals", "identities", "provider_sessions", "logout_tokens",
-    "invitations", "former_workspaces", "deployment_logs",
+    "invitations", "former_workspaces", "deployment_logs", "exports",
 }  # fmt: skip
 
 

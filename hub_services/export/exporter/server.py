@@ -1,0 +1,173 @@
+"""
+Server: the exporter's door; whoever has no token learns nothing.
+
+Source: RFC 9112, 8 (a body that breaks off is incomplete, and clients see that).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from hub_services.export.exporter.desk import Desk, Unfit, wishes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_log: Final = logging.getLogger(__name__)
+
+#: Seconds without a request after which nobody wants anything any more.
+IDLE: Final = 120
+
+
+class Attendance:
+    """Whether anybody still wants something."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+        self._here = 0
+
+    @contextlib.contextmanager
+    def someone(self) -> Iterator[None]:
+        """Somebody is here meanwhile."""
+        self._here += 1
+        try:
+            yield
+        finally:
+            self._here -= 1
+            self._last = self._clock()
+
+    def is_over(self) -> bool:
+        """Whether nobody has wanted anything for a while."""
+        return not self._here and self._clock() - self._last > IDLE
+
+
+class Handler(web.RequestHandler):
+    """A request of the export service."""
+
+    def initialize(self, desk: Desk, attendance: Attendance, token: str) -> None:
+        """Take over the desk, and the hash of the token."""
+        self._desk = desk
+        self._attendance = attendance
+        self._token = token
+
+    def prepare(self) -> None:
+        """Refuse whoever does not have the token."""
+        shown = self.request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(hashlib.sha256(shown.encode()).hexdigest(), self._token):
+            raise web.HTTPError(401)
+
+    def check_xsrf_cookie(self) -> None:
+        """Do without: nothing here is asked with a cookie."""
+
+    def body(self) -> Any:
+        """Return the body, which is JSON."""
+        try:
+            return json.loads(self.request.body)
+        except ValueError as error:
+            msg = "The body is no JSON."
+            raise Unfit(msg) from error
+
+    def write_error(self, status_code: int, **keywords: Any) -> None:
+        """Say what cannot be met in words."""
+        error = keywords.get("exc_info", (None, None))[1]
+        if isinstance(error, Unfit):
+            self.set_status(422)
+            self.finish({"detail": str(error)})
+            return
+        self.finish({"detail": self._reason if status_code != 500 else "It failed here."})  # noqa: PLR2004
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log what is our fault."""
+        if not isinstance(value, Unfit | web.HTTPError):
+            super().log_exception(typ, value, tb)
+
+
+class Progress(Handler):
+    """How far everything is; no reason to stay."""
+
+    def get(self) -> None:
+        """Answer it."""
+        self.finish(self._desk.progress())
+
+
+class Survey(Handler):
+    """What a choice comes to."""
+
+    async def post(self) -> None:
+        """Count, and answer."""
+        with self._attendance.someone():
+            wishes = wishes_of(self.body(), self._desk.volumes)
+            self.finish(await asyncio.to_thread(self._desk.survey, wishes))
+
+
+class Archive(Handler):
+    """The archive of a choice."""
+
+    async def post(self) -> None:
+        """Send it as it is made."""
+        body = self.body()
+        wishes = wishes_of(body, self._desk.volumes)
+        about = body.get("about")
+        made = self._desk.archive(
+            wishes, about=about if isinstance(about, dict) else {}, now=_moment(body.get("at"))
+        )
+        with self._attendance.someone():
+            try:
+                await self._send(made)
+            finally:
+                await asyncio.to_thread(made.close)  # type: ignore[attr-defined]
+
+    async def _send(self, made: Iterator[bytes]) -> None:
+        # What is wrong with the choice shows before the first bytes, and is answered in words.
+        chunk = await asyncio.to_thread(next, made, None)
+        self.set_header("Content-Type", "application/zip")
+        try:
+            while chunk is not None:
+                self.write(chunk)
+                await self.flush()
+                chunk = await asyncio.to_thread(next, made, None)
+        except StreamClosedError:
+            _log.info("Whoever wanted the archive has gone")
+        except Exception:  # noqa: BLE001 - whatever it was
+            # The status was sent: only an end that is no end says that something is missing.
+            _log.exception("The archive broke off")
+            connection: Any = self.request.connection
+            connection.stream.close()
+
+
+def _moment(told: object) -> datetime:
+    """Return the moment that whoever asks calls now."""
+    try:
+        return datetime.fromisoformat(str(told)).astimezone(UTC)
+    except ValueError as error:
+        msg = "at: give a time in ISO 8601"
+        raise Unfit(msg) from error
+
+
+def make_app(desk: Desk, attendance: Attendance, token: str) -> web.Application:
+    """
+    Return the application.
+
+    Args:
+        token: SHA-256 of the token, in hexadecimal digits.
+    """
+    surroundings = {"desk": desk, "attendance": attendance, "token": token}
+    return web.Application(
+        [
+            ("/v1/progress", Progress, surroundings),
+            ("/v1/survey", Survey, surroundings),
+            ("/v1/archive", Archive, surroundings),
+        ]
+    )
