@@ -7,8 +7,10 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 - `EUGO_CATALOG`: path of catalog.yaml (default: helm-values/catalog.yaml beside this file)
 - `EUGO_DATABASE_URL`: the store, sqlite:///PATH or postgresql+asyncpg://…
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
-- `EUGO_QUOTA_URL`, `EUGO_CULLER_URL`, `EUGO_REAPER_URL`, `EUGO_WORKSPACES_URL`: where the services listen
-  (default: ports 8191 to 8194 of 127.0.0.1)
+- `EUGO_QUOTA_URL`, `EUGO_CULLER_URL`, `EUGO_REAPER_URL`, `EUGO_WORKSPACES_URL`, `EUGO_EXPORT_URL`: where the
+  services listen (default: ports 8191 to 8195 of 127.0.0.1)
+- `EUGO_EXPORTER_IMAGE`: image of the Pods that read volumes for exports: Python 3 and this package; without it
+  nothing is exported
 - `EUGO_AUDIT_ANCHOR`: file to which the workspaces service writes the end of the audit
 - `EUGO_PROMETHEUS_URL`, `EUGO_GPU_AT_WORK_PERCENT`: where the culler learns whether GPUs are at work
 - `EUGO_PUBLIC_URL`: the hub's address as people type it, for links of invitations
@@ -129,12 +131,31 @@ c.JupyterHub.services = [
         "oauth_client_allowed_scopes": ["admin-ui"],
     },
 ]
+# Without an image for its Pods there is nothing that could read a volume, and pages offer no export.
+exporter_image = os.environ.get("EUGO_EXPORTER_IMAGE", "")
+c.JupyterHub.template_vars = {"eugo_exports": bool(exporter_image)}
+if exporter_image:
+    c.JupyterHub.services.append(
+        {
+            "name": "export",
+            "url": os.environ.get("EUGO_EXPORT_URL") or "http://127.0.0.1:8195",
+            "command": [sys.executable, "-m", "hub_services.export"],
+            "cwd": str(here),
+            "display": False,  # workspaces lead to it
+            "environment": surroundings
+            | {"EUGO_CATALOG": str(Path(catalog).resolve())}
+            | {"EUGO_EXPORTER_IMAGE": exporter_image},
+            "oauth_no_confirm": True,
+            "oauth_client_allowed_scopes": ["admin-ui"],
+        }
+    )
 # Everybody sees what they use of quotas. What their roles let them do with workspaces, EugoAuthenticator
 # gives them scope by scope; with another authenticator, add scopes.UNFILTERED to these.
 c.JupyterHub.custom_scopes = dict(scopes.DEFINITIONS)
 c.JupyterHub.extra_user_scopes = {
     "access:services!service=quota",
     "access:services!service=workspaces",
+    *(["access:services!service=export"] if exporter_image else []),
 }
 c.JupyterHub.load_roles = [
     {

@@ -115,6 +115,18 @@ class Lives:
         named = f"There is no workspace {server!r} of {owner}" if server else f"{owner} has none"
         raise Barred(Reason.WORKSPACE_UNKNOWN, f"{named}, or you may not see it.")
 
+    async def find_for(self, actor: Actor, action: Action, owner: str, server: str) -> Found:
+        """
+        Return a workspace to whoever may do *action* to it.
+
+        Raises:
+            Barred: There is none, who asks need not know of it, or may not.
+            StoreError: The records cannot be read.
+        """
+        found = await self.find(actor, owner, server)
+        await self._require(actor, action, found.target, await self._settings())
+        return found
+
     def target_of(self, settings: Settings, workspace: Workspace) -> Target:
         """Return what *workspace* is for `permissions.may`; one without a project is personal."""
         accounts = settings.directory.accounts_of(workspace.owner, self._slug(workspace.owner))

@@ -189,6 +189,10 @@ def show(
     )
 
 
+#: Where there is something to take away (features, state machine).
+_HAVE_FILES: Final = frozenset({State.RUNNING, State.STOPPED, State.SUSPENDED})
+
+
 def _acts(
     workspace: Workspace, denied: Callable[[Action], str], *, is_running: bool
 ) -> Iterator[Act]:
@@ -197,6 +201,8 @@ def _acts(
         yield Act(key="open", label="Open", denied=denied(Action.ACCESS))
     if state is State.STOPPED and workspace.because == Ending.WINDOW:
         yield Act(key="switch-queue", label="Switch to Default Queue", denied=denied(Action.DEPLOY))
+    if state in _HAVE_FILES:
+        yield Act(key="download", label="Download Notebooks", denied=denied(Action.DOWNLOAD))
     for operation in operations_of(state):
         refused = denied(NEEDS[operation])
         # Suspending is for others to do: whoever may not is not told of it.

@@ -100,6 +100,20 @@ def format_memory(size_bytes: int) -> str:
     return str(size_bytes)
 
 
+def size_words(size_bytes: int) -> str:
+    """Return a size as people read it, to three digits: ``4.21 MiB``, ``312 bytes``."""
+    for suffix in _BINARY:
+        whole = int(_SUFFIXES[suffix])
+        if size_bytes >= whole:
+            return f"{Decimal(size_bytes) / whole:.{_decimals(size_bytes / whole)}f} {suffix}B"
+    return "1 byte" if size_bytes == 1 else f"{size_bytes} bytes"
+
+
+def _decimals(amount: float) -> int:
+    """Return how many decimals leave an amount of 1 or more with three digits."""
+    return sum(amount < limit for limit in (10, 100))
+
+
 def gpu_percent(count: int, sm_percent: int) -> int:
     """Return *count* GPUs at *sm_percent* each, in GPU percent (one whole GPU = 100)."""
     return count * sm_percent

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 MOST: Final = 100
 
 
+#: What is longer is cut: Kubernetes may have much to say.
+LONGEST_PROBLEM: Final = 500
+
+
 class Standing(StrEnum):
     """How an export stands."""
 
@@ -104,9 +108,9 @@ class Exports:
         Raises:
             StoreError: It was not recorded.
         """
-        row = {name: getattr(export, name) for name in _COLUMNS}
-        row |= {"choice": json.dumps(export.choice), "summary": json.dumps(export.summary)}
-        await self._writer.write(_ADD, storable(row))
+        texts = {"choice": json.dumps(export.choice), "summary": json.dumps(export.summary)}
+        row = {name: getattr(export, name) for name in _COLUMNS if name not in texts}
+        await self._writer.write(_ADD, {**storable(row), **texts})
 
     async def get(self, identifier: str) -> Export | None:
         """Return the export *identifier*; `None`: there is none."""
@@ -140,10 +144,10 @@ class Exports:
             StoreError: It was not recorded.
         """
         row = {
-            "b_id": identifier, "files": files, "size_bytes": size_bytes,
-            "summary": json.dumps(summary), "expires_at": expires_at,
+            "b_id": identifier, "files": files, "size_bytes": size_bytes, "expires_at": expires_at,
         }  # fmt: skip
-        return await self._writer.write(_READY, storable(row))
+        # ASCII: no name of a file, whatever its bytes, is a character that a database refuses.
+        return await self._writer.write(_READY, {**storable(row), "summary": json.dumps(summary)})
 
     async def failed(self, identifier: str, problem: str) -> bool:
         """
@@ -152,7 +156,7 @@ class Exports:
         Raises:
             StoreError: It was not recorded.
         """
-        row = storable({"b_id": identifier, "problem": problem})
+        row = storable({"b_id": identifier, "problem": problem[:LONGEST_PROBLEM]})
         return await self._writer.write(_FAILED, row)
 
     async def downloaded(self, identifier: str, *, at: datetime) -> None:

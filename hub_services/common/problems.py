@@ -41,9 +41,14 @@ class DoorReason(StrEnum):
     SETTINGS_WRONG = "settings-wrong"
     SETTINGS_CHANGED = "settings-changed"
     ALREADY_THERE = "already-there"
+    LINK_INVALID = "link-invalid"
+    LINK_EXPIRED = "link-expired"
+    LINK_REVOKED = "link-revoked"
+    TOO_MANY = "too-many"
     NOT_SET_UP = "not-set-up"
     STORE_UNAVAILABLE = "store-unavailable"
     HUB_UNAVAILABLE = "hub-unavailable"
+    EXPORT_FAILED = "export-failed"
     FAILED = "failed"
 
 
@@ -52,16 +57,21 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.MALFORMED: (400, "A parameter or the body is not what the API describes."),
     DoorReason.NOT_SIGNED_IN: (401, "There is no token, or it is not valid (any more)."),
     DoorReason.NOT_PERMITTED: (403, "Who asks may not do or see this."),
+    DoorReason.LINK_INVALID: (403, "The link is not one of ours, or was changed."),
     DoorReason.NOT_FOUND: (404, "There is no such thing, or who asks may not know of it."),
     DoorReason.METHOD_NOT_ALLOWED: (405, "The address has no such method."),
     DoorReason.SETTINGS_CHANGED: (409, "Somebody changed the settings since they were read."),
     DoorReason.ALREADY_THERE: (409, "What is asked for exists or happened already."),
+    DoorReason.LINK_EXPIRED: (410, "The link's hour is over."),
+    DoorReason.LINK_REVOKED: (410, "Somebody took the link back."),
     DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
     DoorReason.NOT_JSON: (415, "The body is not declared as application/json."),
     DoorReason.SETTINGS_WRONG: (422, "With this change the settings would make no sense."),
+    DoorReason.TOO_MANY: (429, "There are as many of it as one person may have at a time."),
     DoorReason.FAILED: (500, "A fault of ours; the service's log has it."),
     DoorReason.NOT_SET_UP: (501, "This deployment has not set up what that needs."),
     DoorReason.HUB_UNAVAILABLE: (502, "The hub could not be asked who this is."),
+    DoorReason.EXPORT_FAILED: (502, "The volume could not be read."),
     DoorReason.STORE_UNAVAILABLE: (503, "The records cannot be reached; try again."),
 }
 

@@ -16,6 +16,7 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from . import images
 from .people import PEOPLE
 from .ports import LOOPBACK
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .sso import SignIn
     from .workdir import Secrets, Workdir
 
-SERVICES = ("quota", "culler", "reaper", "workspaces")
+SERVICES = ("quota", "culler", "reaper", "workspaces", "export")
 """The services that listen."""
 
 SETTINGS = "EUGO_DEMO_SETTINGS"
@@ -134,6 +135,7 @@ def environment(
         SETTINGS: str(settings),
         "EUGO_CATALOG": str(catalog),
         "EUGO_DATABASE_URL": store_url,
+        "EUGO_EXPORTER_IMAGE": images.EXPORTER,
         "EUGO_NAMESPACE": "eugo",
         "EUGO_PUBLIC_URL": public_url,
         **{

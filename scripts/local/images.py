@@ -38,6 +38,11 @@ _OURS = Path(__file__).resolve().parent.parent / "workspace"
 
 _CODE_SERVER = "code-server"
 
+EXPORTER = "registry.example/eugo/exporter:1"
+"""The image whose Pods read volumes for exports: this package, from its checkout."""
+
+_PACKAGE = Path(__file__).resolve().parents[2] / "hub_services"
+
 _LINKS = 40
 """How many links the kernel follows (path_resolution(7)); more are a circle."""
 
@@ -59,8 +64,8 @@ class Programs:
 
 
 def references(catalog: Path) -> tuple[str, ...]:
-    """Return the image references that *catalog* allows."""
-    return tuple(image["reference"] for image in _images(catalog).values())
+    """Return the image references that *catalog* allows, and the one that reads volumes."""
+    return (*(image["reference"] for image in _images(catalog).values()), EXPORTER)
 
 
 def inventory(default: Mapping[str, Any], *, catalog: Path, programs: Programs) -> str:
@@ -71,6 +76,7 @@ def inventory(default: Mapping[str, Any], *, catalog: Path, programs: Programs) 
         for image in _images(catalog).values()
         if not _obstacle(image, programs)
     }
+    known[EXPORTER] = exporter_image(programs)
     return yaml.safe_dump({**default, "images": default["images"] | known}, sort_keys=False)
 
 
@@ -119,6 +125,18 @@ def environment_image(programs: Programs) -> dict[str, Any]:
         "show": [
             str(folder)
             for folder in _outermost({*environment_folders(programs.venv), _OURS, *programs.more})
+        ],
+    }
+
+
+def exporter_image(programs: Programs) -> dict[str, Any]:
+    """Return the image that reads volumes with this package and an environment of this interpreter."""
+    return {
+        "command": ["python3", "-m", "hub_services.export.exporter"],
+        "path": [str(programs.venv / "bin")],
+        "env": {"PYTHONPATH": str(_PACKAGE.parent)},
+        "show": [
+            str(folder) for folder in _outermost({*environment_folders(programs.venv), _PACKAGE})
         ],
     }
 

@@ -81,6 +81,21 @@ async def test_what_failed_says_why(store):
     assert (found.standing(NOON), found.problem) == (Standing.FAILED, "The volume is elsewhere.")
 
 
+async def test_what_is_long_or_strange_is_kept_all_the_same(store):
+    folder = "d" * 1000
+    strange = {"listed": [{"path": "\0\ud800\u202e" + "x" * 5000}] * 500}
+    await store.exports.add(an_export(choice={"home": {"folder": folder, "notebooks": False}}))
+    await store.exports.add(an_export("b"))
+    assert await store.exports.ready(
+        "a", files=1, size_bytes=1, summary=strange, expires_at=NOON + HOUR
+    )
+    found = await store.exports.get("a")
+    assert found.choice["home"]["folder"] == folder
+    assert found.summary == strange
+    assert await store.exports.failed("b", "Kubernetes says: " + "much " * 1000)
+    assert (await store.exports.get("b")).problem.startswith("Kubernetes says: much")
+
+
 async def test_downloads_are_counted(store):
     await store.exports.add(an_export())
     await ready(store)

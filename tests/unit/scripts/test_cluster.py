@@ -70,6 +70,7 @@ def test_the_image_list_holds_every_reference_to_the_letter(catalog):
         "registry.example/lab@sha256:aa",
         "registry.example/code:1",
         "registry.example/both:1",
+        images.EXPORTER,
         "",
     ]
 
@@ -79,7 +80,7 @@ def test_the_inventory_keeps_what_it_had_and_adds_the_images_that_can_run(catalo
     made = yaml.safe_load(images.inventory(default, catalog=catalog, programs=PROGRAMS))
     assert made["nodes"] == [1]
     lab, both = "registry.example/lab@sha256:aa", "registry.example/both:1"
-    assert set(made["images"]) == {"sample", lab, both}
+    assert set(made["images"]) == {"sample", lab, both, images.EXPORTER}
 
 
 def a_program(folder: Path, name: str) -> images.Programs:

@@ -51,12 +51,8 @@ def upgrade() -> None:
         _number("downloads", "How often it was fetched to its end."),
         sa.Column("downloaded_at", TIME, nullable=True, comment="UTC; the last time."),
         sa.CheckConstraint("state IN ('preparing', 'ready', 'failed')", name="state"),
-        sa.CheckConstraint(
-            "files >= 0 AND size_bytes >= 0 AND downloads >= 0", name="amounts"
-        ),
-        sa.CheckConstraint(
-            "(state = 'ready') = (expires_at IS NOT NULL)", name="expires_at"
-        ),
+        sa.CheckConstraint("files >= 0 AND size_bytes >= 0 AND downloads >= 0", name="amounts"),
+        sa.CheckConstraint("(state = 'ready') = (expires_at IS NOT NULL)", name="expires_at"),
         sa.PrimaryKeyConstraint("id", name="pk_exports"),
         comment="Exports of workspaces: what was chosen, and until when it can be fetched.",
     )

@@ -1,0 +1,193 @@
+"""
+``python -m hub_services.export``: the export service, started by the hub.
+
+Wiring: settings come from the environment, the objects are put together; then pages and API are served, the lease is
+renewed and sweeps are made until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+from kubernetes_asyncio.client import ApiClient
+
+from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.slugs import slug_of
+from eugospawner.source import Source
+from hub_services.common import api as apis
+from hub_services.common import process, serving
+from hub_services.common.clock import SystemClock, WitnessedClock
+from hub_services.common.newest import Newest
+from hub_services.common.serving import Place, Sweeper
+from hub_services.common.web import Auth
+from hub_services.export import api, pages
+from hub_services.export.cluster import Cluster
+from hub_services.export.exporters import Exporters, Means
+from hub_services.export.office import Office
+from hub_services.export.service import Preparer, Swept
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tornado import web
+
+    from hub_services.common.clock import Clock
+
+#: Whoever waits for an export has it prepared at once; this is for what was left behind.
+INTERVAL: Final = timedelta(seconds=10)
+_LATE: Final = timedelta(minutes=3)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says."""
+
+    place: Place
+    """JUPYTERHUB_SERVICE_URL and JUPYTERHUB_SERVICE_PREFIX; the hub sets them."""
+
+    database_url: str
+    """EUGO_DATABASE_URL: the store."""
+
+    catalog: Path
+    """EUGO_CATALOG: catalog.yaml."""
+
+    namespace: str
+    """EUGO_NAMESPACE: where workspaces are; default: eugo."""
+
+    image: str
+    """EUGO_EXPORTER_IMAGE: image of the Pods that read volumes; it has Python 3 and this package."""
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Settings:
+        """
+        Return the settings in *environment*.
+
+        Raises:
+            ConfigError: One is missing; all that are missing are named.
+        """
+        needed = ("EUGO_DATABASE_URL", "EUGO_CATALOG", "EUGO_EXPORTER_IMAGE")
+        process.require(environment, (*serving.FROM_THE_HUB, *serving.FOR_PEOPLE, *needed))
+        return cls(
+            place=Place.of(environment),
+            database_url=environment["EUGO_DATABASE_URL"],
+            catalog=Path(environment["EUGO_CATALOG"]),
+            namespace=environment.get("EUGO_NAMESPACE") or "eugo",
+            image=environment["EUGO_EXPORTER_IMAGE"],
+        )
+
+
+def make_sweeper(
+    sweep_once: Callable[[], Awaitable[Swept]], clock: Clock, silence: Callable[[], timedelta]
+) -> Sweeper:
+    """Return what sweeps and measures it."""
+    return Sweeper(
+        "export",
+        sweep_once,
+        clock,
+        silence,
+        late=_LATE,
+        gauges={
+            "preparing": "Exports that are being prepared.",
+            "pods": "Pods that read volumes.",
+        },
+        counters={
+            "removed": "Pods that were deleted.",
+            "given_up": "Exports that were not prepared in time.",
+        },
+    )
+
+
+def make_app(
+    place: Place,
+    *,
+    office: Office,
+    exporters: Exporters,
+    newest: Newest,
+    sweeper: Sweeper,
+    store: process.Opened,
+) -> web.Application:
+    """Return the application."""
+    base, hub = place.prefix, Auth.instance().hub_prefix
+    prefix = f"{base}api/v1"
+    operations = api.operations(office)
+    document = apis.describe(
+        operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
+    )
+    desk = {"office": office, "newest": newest}
+    fetched = {"office": office, "exporters": exporters}
+    return serving.make_app(
+        place,
+        sweeper=sweeper,
+        store=store,
+        routes=[
+            (base, pages.ExportsPage, desk),
+            (f"{base}exports/([^/]+)", pages.ExportPage, desk),
+            (f"{base}download/([^/]+)/([^/]+)/([^/]+)", pages.Download, fetched),
+            *apis.routes(prefix, operations, document),
+        ],
+        navigation=pages.navigation(hub, base),
+    )
+
+
+async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
+    """Serve and sweep until *ended*."""
+    settings, clock = Settings.of(environment), WitnessedClock(SystemClock())
+    wakeup = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        client = await stack.enter_async_context(ApiClient(await process.kubernetes()))
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        store = await stack.enter_async_context(
+            contextlib.aclosing(process.Opened(settings.database_url))
+        )
+        newest = Newest(Source(settings.catalog, kinds={}, images={}), store)
+
+        async def priority_class() -> str:
+            return (await newest.last_good()).catalog.queues[DEFAULT_QUEUE].priority_class
+
+        cluster = Cluster(client, settings.namespace)
+        means = Means(image=settings.image, priority_class=priority_class, slug=slug_of)
+        exporters = Exporters(cluster, session, means)
+        lease = serving.make_lease(client, settings.namespace, "export", clock, wakeup)
+        office = Office(
+            newest=newest,
+            open_store=store,
+            exporters=exporters,
+            clock=clock,
+            slug=slug_of,
+            prefix=settings.place.prefix,
+            wake=wakeup.set,
+        )
+        preparer = Preparer(
+            open_store=store, exporters=exporters, cluster=cluster, lease=lease, clock=clock
+        )
+        sweeper = make_sweeper(preparer.sweep_once, clock, lambda: lease.silence)
+        try:
+            await serving.serve(
+                settings.place,
+                make_app(
+                    settings.place,
+                    office=office,
+                    exporters=exporters,
+                    newest=newest,
+                    sweeper=sweeper,
+                    store=store,
+                ),
+                lease=lease,
+                sweep_once=sweeper.sweep_once,
+                interval=INTERVAL,
+                wakeup=wakeup,
+                ended=ended,
+            )
+        finally:
+            await preparer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(process.run("export", main))

@@ -1,0 +1,63 @@
+"""The API of the export service: `/services/export/api/v1`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from eugospawner.policy.reasons import Reason
+from hub_services.common.api import Operation
+from hub_services.common.problems import DoorReason
+from hub_services.export import models
+
+if TYPE_CHECKING:
+    from hub_services.export.office import Office
+
+TITLE: Final = "Eugo exports"
+SUMMARY: Final = "Take files of a workspace away, whether it runs or not."
+VERSION: Final = "1"
+
+_EXPORT: Final = "/exports/{id}"
+
+
+def operations(office: Office) -> tuple[Operation, ...]:
+    """Return all operations, in the order of the reference."""
+    return (
+        Operation(
+            method="GET",
+            path="/exports",
+            name="list_exports",
+            summary="What you took, newest first.",
+            answer=models.Exports,
+            run=office.listed,
+        ),
+        Operation(
+            method="POST",
+            path="/exports",
+            name="create_export",
+            summary="Have files of a workspace prepared for download; it is not started for that.",
+            body=models.NewExport,
+            answer=models.Export,
+            refuses=(Reason.WORKSPACE_UNKNOWN, DoorReason.TOO_MANY),
+            run=office.create,
+        ),
+        Operation(
+            method="GET",
+            path=_EXPORT,
+            name="get_export",
+            summary="One export, with how far it is and its link.",
+            takes=models.ExportPath,
+            answer=models.Export,
+            refuses=(DoorReason.NOT_FOUND,),
+            run=office.one,
+        ),
+        Operation(
+            method="DELETE",
+            path=_EXPORT,
+            name="revoke_export",
+            summary="Take an export back: its link is good for nothing from now on.",
+            takes=models.ExportPath,
+            answer=models.Export,
+            refuses=(DoorReason.NOT_FOUND,),
+            run=office.revoke,
+        ),
+    )

@@ -1,0 +1,63 @@
+"""
+Choosing: what of a workspace's volumes is exported, in the words that people have for it.
+
+Inside the workspace there are paths; outside there are volumes. A folder is named as the workspace sees it
+(`/home/user/thesis`, `/data/run-3`) or from the home (`thesis`). Source: F44, F85.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hub_services.common.problems import DoorReason, Fault, FieldProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What the home is called among volumes; no extra volume is.
+HOME: Final = "home"
+
+
+def mounts_of(options: Mapping[str, Any], home_path: str) -> dict[str, str]:
+    """
+    Return where a workspace with *options* has which volume: names by path, the home first.
+
+    An extra volume is named by its owner's key; one with the key `home` is `volume_home`.
+    """
+    listed = options.get("volumes")
+    mounts = {home_path: HOME}
+    for each in listed if isinstance(listed, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("claim"), str):
+            mounts[str(each.get("mount_path", ""))] = name_of(each["claim"])
+    return mounts
+
+
+def name_of(key: str) -> str:
+    """Return what the extra volume *key* is called among an export's volumes."""
+    return f"volume_{HOME}" if key == HOME else key
+
+
+def choice_of(folder: str, *, notebooks: bool, mounts: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return by volume what is exported; without a *folder*, all volumes.
+
+    Raises:
+        Fault: The folder lies in none of the volumes.
+    """
+    if not folder:
+        return {name: {"folder": "", "notebooks": notebooks} for name in mounts.values()}
+    home = next(path for path, name in mounts.items() if name == HOME)
+    path = folder if folder.startswith("/") else f"{home}/{folder}"
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    whole = "/" + "/".join(parts)
+    if ".." not in parts and "\0" not in folder:
+        for mount, name in sorted(mounts.items(), key=lambda each: -len(each[0])):
+            if whole == mount or whole.startswith(f"{mount}/"):
+                inside = whole[len(mount) :].lstrip("/")
+                return {name: {"folder": inside, "notebooks": notebooks}}
+    problem = f"lies in no volume of the workspace: begin it with {' or '.join(mounts)}, without .."
+    raise Fault(
+        DoorReason.MALFORMED,
+        f"The folder {folder!r} {problem}.",
+        (FieldProblem(field="body.folder", detail=problem),),
+    )

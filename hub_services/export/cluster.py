@@ -1,0 +1,143 @@
+"""
+Cluster: the exporters, and the volumes that they read.
+
+A volume is mounted only if its claim says that it is the owner's: by the annotation that we, or KubeSpawner, put there.
+A Pod is ours if it says so and for which export; it is deleted by its uid. Source: facts on security, §4; L8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from kubernetes_asyncio.client import CoreV1Api
+
+from eugospawner import cluster
+from eugospawner.manifests import labels, names
+from hub_services.export import manifest
+from hub_services.export.choosing import HOME, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from kubernetes_asyncio.client import ApiClient
+
+    from hub_services.export.manifest import Attached
+
+#: A Kubernetes object as JSON gives it.
+Json = Any
+
+_READ_SECONDS: Final = 10
+#: What KubeSpawner puts on every home, and whose it is.
+_HOMES: Final = "component=singleuser-storage"
+_HOME_OF: Final = "hub.jupyter.org/username"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exporter:
+    """
+    A Pod that reads volumes.
+
+    Attributes:
+        export: Which export it is for.
+        address: Where it is asked; empty: it has none yet.
+        is_ready: Whether it answers.
+        is_going: Whether it has ended, or was asked to.
+        trouble: Why it does not come up, as Kubernetes says it; empty: nothing is wrong.
+    """
+
+    name: str
+    uid: str
+    export: str
+    address: str
+    is_ready: bool
+    is_going: bool
+    trouble: str
+
+
+class Cluster:
+    """The namespace of workspaces; every method raises `ClusterError` if Kubernetes fails."""
+
+    def __init__(self, client: ApiClient, namespace: str) -> None:
+        self._core = CoreV1Api(client)
+        self._namespace = namespace
+
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> Mapping[str, str]:
+        """Return the claims that *owner* has, of the home and of the extra volumes *keys*, by export's name."""
+        found = {}
+        for claim in await self._claims(f"{_HOMES},!{labels.VOLUME}"):
+            if _whose(claim, _HOME_OF) == owner:
+                found[HOME] = str(claim["metadata"]["name"])
+        wanted = {names.volume_claim_name(owner, key): key for key in keys}
+        for claim in await self._claims(labels.VOLUME):
+            key = wanted.get(claim["metadata"]["name"])
+            if key is not None and _whose(claim, labels.USER) == owner:
+                found[name_of(key)] = str(claim["metadata"]["name"])
+        return found
+
+    async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None:
+        """Return where one of *claims* is attached now; `None`: nowhere."""
+        pods = await self._pods(f"{labels.USER}={owner_slug}")
+        return manifest.attached_at(pods, claims)
+
+    async def exporters(self, export: str = "") -> tuple[Exporter, ...]:
+        """Return the exporters, of one export or all."""
+        selector = f"component={manifest.COMPONENT},{manifest.EXPORT}"
+        found = await self._pods(f"{selector}={export}" if export else selector)
+        return tuple(map(_exporter, found))
+
+    async def create(self, pod: Json) -> None:
+        """Create the Pod of an export."""
+        await cluster.call(
+            "start the export", self._core.create_namespaced_pod, self._namespace, pod
+        )
+
+    async def delete(self, exporter: Exporter) -> None:
+        """Delete this very Pod; one that is gone is fine."""
+        await cluster.delete_pod(
+            self._core, self._namespace, exporter.name, grace_seconds=1, uid=exporter.uid
+        )
+
+    async def _claims(self, selector: str) -> Sequence[Json]:
+        method = self._core.list_namespaced_persistent_volume_claim
+        return await self._list("list the volumes", method, selector)
+
+    async def _pods(self, selector: str) -> Sequence[Json]:
+        return await self._list("list the Pods", self._core.list_namespaced_pod, selector)
+
+    async def _list(self, what: str, method: Any, selector: str) -> Sequence[Json]:
+        answer = await cluster.call(
+            what, method, self._namespace, label_selector=selector, _request_timeout=_READ_SECONDS
+        )
+        items: Sequence[Json] = answer.get("items") or []
+        return items
+
+
+def _whose(claim: Json, annotation: str) -> str:
+    return str((claim["metadata"].get("annotations") or {}).get(annotation, ""))
+
+
+def _exporter(pod: Json) -> Exporter:
+    meta, status = pod["metadata"], pod.get("status") or {}
+    conditions = {each["type"]: each for each in status.get("conditions") or ()}
+    return Exporter(
+        name=meta["name"],
+        uid=meta["uid"],
+        export=meta["labels"][manifest.EXPORT],
+        address=status.get("podIP") or "",
+        is_ready=(conditions.get("Ready") or {}).get("status") == "True",
+        is_going="deletionTimestamp" in meta or status.get("phase") in {"Succeeded", "Failed"},
+        trouble=_trouble(status, conditions),
+    )
+
+
+def _trouble(status: Json, conditions: Mapping[str, Json]) -> str:
+    for container in status.get("containerStatuses") or ():
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
+            return f"{waiting['reason']}: {waiting.get('message') or 'no more is said'}"
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("exitCode"):
+            return f"its program ended with {ended['exitCode']} ({ended.get('reason')})"
+    scheduled = conditions.get("PodScheduled") or {}
+    return str(scheduled.get("message") or "") if scheduled.get("status") == "False" else ""

@@ -1,0 +1,234 @@
+"""
+Exporters: has the Pod of an export come up, and asks it.
+
+A Pod is started when something is wanted of it and none is there: for the count, and again for the download if the
+first has ended meanwhile. Whatever happened to the last one, the next try starts from what the cluster has now.
+Source: F85; L8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import aiohttp
+
+from eugospawner.policy.errors import EugoError
+from hub_services.export import links, manifest
+from hub_services.export.choosing import HOME
+from hub_services.export.exporter.__main__ import PORT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+    from eugospawner.store.exports import Export
+    from hub_services.export.cluster import Exporter
+    from hub_services.export.manifest import Attached
+
+_log: Final = logging.getLogger(__name__)
+
+#: An image may have to be pulled first.
+START_SECONDS: Final = 180
+_LOOK_SECONDS: Final = 0.3
+#: Counting reads every folder of a volume.
+_SURVEY_SECONDS: Final = 900
+_PROGRESS_SECONDS: Final = 5
+_CHUNK: Final = 1 << 18
+_UNFIT: Final = 422
+_OK: Final = 200
+
+
+class ExportError(EugoError):
+    """An export cannot be had; says why and what to do."""
+
+
+class Cluster(Protocol):
+    """What is asked of Kubernetes; all raise `ClusterError`."""
+
+    async def claims_of(self, owner: str, keys: Sequence[str]) -> Mapping[str, str]: ...  # noqa: D102
+
+    async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None: ...  # noqa: D102
+
+    async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
+
+    async def create(self, pod: Any) -> None: ...  # noqa: D102
+
+    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """
+    What exporters are made with.
+
+    Attributes:
+        image: It has Python 3 and this package.
+        priority_class: Returns one that preempts nobody.
+        slug: Makes a user's name fit for a label.
+    """
+
+    image: str
+    priority_class: Callable[[], Awaitable[str]]
+    slug: Callable[[str], str]
+
+
+class Exporters:
+    """The Pods of exports."""
+
+    def __init__(self, cluster: Cluster, session: aiohttp.ClientSession, means: Means) -> None:
+        self._cluster = cluster
+        self._session = session
+        self._means = means
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def survey(self, export: Export) -> Mapping[str, Any]:
+        """
+        Return what *export* comes to (`exporter.desk.Desk.survey`).
+
+        Raises:
+            ExportError: It cannot be had.
+            ClusterError: Kubernetes cannot be asked.
+        """
+        async with self._asked(export, "survey", {}, seconds=_SURVEY_SECONDS) as answer:
+            found: Mapping[str, Any] = await answer.json()
+            return found
+
+    @contextlib.asynccontextmanager
+    async def archive(
+        self, export: Export, about: Mapping[str, Any]
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """
+        Give the archive of *export*, as it is made; one that breaks off raises `aiohttp.ClientError`.
+
+        Raises:
+            ExportError: It cannot be had.
+            ClusterError: Kubernetes cannot be asked.
+        """
+        words = {"about": dict(about), "at": export.created_at.isoformat()}
+        async with self._asked(export, "archive", words, seconds=None) as answer:
+            yield answer.content.iter_chunked(_CHUNK)
+
+    async def progress(self, export: Export) -> Mapping[str, Any] | None:
+        """Return how far the Pod of *export* is with whatever it does; `None`: there is none."""
+        try:
+            for pod in await self._cluster.exporters(export.id):
+                if pod.is_ready and not pod.is_going:
+                    async with self._session.get(
+                        _address(pod, "progress"),
+                        headers=_headers(export),
+                        timeout=aiohttp.ClientTimeout(total=_PROGRESS_SECONDS),
+                    ) as answer:
+                        if answer.status == _OK:
+                            found: Mapping[str, Any] = await answer.json()
+                            return found
+        except (EugoError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            _log.info("No word of the export %s: %s", export.id, error)
+        return None
+
+    async def end(self, export: str) -> None:
+        """Delete the Pods of an export."""
+        for pod in await self._cluster.exporters(export):
+            await self._cluster.delete(pod)
+
+    @contextlib.asynccontextmanager
+    async def _asked(
+        self, export: Export, what: str, words: Mapping[str, Any], *, seconds: float | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        pod = await self._running(export)
+        try:
+            async with self._session.post(
+                _address(pod, what),
+                json={"choices": export.choice, **words},
+                headers=_headers(export),
+                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_PROGRESS_SECONDS),
+            ) as answer:
+                if answer.status == _UNFIT:
+                    raise ExportError((await answer.json())["detail"])
+                if answer.status != _OK:
+                    message = (
+                        f"The export's Pod {pod.name} answered with {answer.status}. Try again."
+                    )
+                    raise ExportError(message)
+                yield answer
+        except TimeoutError as error:
+            message = "The volume takes too long to read. Choose a folder, or try again."
+            raise ExportError(message) from error
+        except aiohttp.ClientConnectorError as error:
+            message = f"The export's Pod {pod.name} does not answer. Try again."
+            raise ExportError(message) from error
+
+    async def _running(self, export: Export) -> Exporter:
+        """Return the Pod of *export* that answers; it is started if there is none."""
+        lock = self._locks.setdefault(export.id, asyncio.Lock())
+        try:
+            async with lock, asyncio.timeout(START_SECONDS):
+                return await self._started(export)
+        except TimeoutError as error:
+            trouble = [each.trouble for each in await self._cluster.exporters(export.id)]
+            said = "; ".join(filter(None, trouble)) or "Kubernetes does not say why"
+            message = (
+                f"The Pod that reads the volume did not come up within {START_SECONDS} s: {said}. "
+                "Try again, or ask an admin."
+            )
+            raise ExportError(message) from error
+        finally:
+            if not lock.locked():
+                self._locks.pop(export.id, None)
+
+    async def _started(self, export: Export) -> Exporter:
+        is_created = False
+        while True:
+            found = [each for each in await self._cluster.exporters(export.id) if not each.is_going]
+            for each in found:
+                if each.is_ready and each.address:
+                    return each
+            if not found:
+                if is_created:
+                    message = "The Pod that reads the volume has ended at once. Try again, or ask an admin."
+                    raise ExportError(message)
+                await self._create(export)
+                is_created = True
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _create(self, export: Export) -> None:
+        wanted = set(export.choice)
+        keys = [_key_of(name) for name in export.choice if name != HOME]
+        found = await self._cluster.claims_of(export.owner, keys)
+        claims = {name: claim for name, claim in found.items() if name in wanted}
+        lacking = wanted - claims.keys()
+        if lacking:
+            message = (
+                f"There is no volume {', '.join(sorted(lacking))} yet, or it was destroyed. "
+                "Start the workspace once: that makes it."
+            )
+            raise ExportError(message)
+        owner_slug = self._means.slug(export.owner)
+        pod = manifest.make_exporter(
+            export=export.id,
+            suffix=secrets.token_hex(3),
+            owner=export.owner,
+            owner_slug=owner_slug,
+            claims=claims,
+            token=links.exporter_token(export),
+            image=self._means.image,
+            priority_class=await self._means.priority_class(),
+            attached=await self._cluster.attached(owner_slug, tuple(claims.values())),
+        )
+        await self._cluster.create(pod)
+
+
+def _key_of(name: str) -> str:
+    """Return the key of the extra volume that exports call *name* (`choosing.name_of`)."""
+    return HOME if name == f"volume_{HOME}" else name
+
+
+def _address(pod: Exporter, what: str) -> str:
+    return f"http://{pod.address}:{PORT}/v1/{what}"
+
+
+def _headers(export: Export) -> dict[str, str]:
+    return {"Authorization": f"Bearer {links.exporter_token(export)}"}

@@ -1,0 +1,162 @@
+"""
+Manifest: the Pod that reads somebody's volumes, and can do nothing else.
+
+It mounts them read-only, as the user that workspaces run as; it has no token, no device, a root that cannot be
+written, and nobody to talk to (NetworkPolicy `eugo-exporters`). It ends by itself (`exporter.server.IDLE`), and with
+its deadline at the latest. Where a volume is attached to a Node it goes there, since most volumes are on one at a
+time. Source: design §9; Pod Security Standards, *restricted*; L8.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from eugospawner.manifests import labels, pod
+from hub_services.export.exporter.__main__ import ADDRESS, PORT, TOKEN, VOLUMES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: What the Pods are, among those of the namespace.
+COMPONENT: Final = "exporter"
+#: Which export a Pod is for.
+EXPORT: Final = f"{labels.PREFIX}/export"
+#: Whose volumes it mounts: a label cannot hold every name.
+OWNER: Final = labels.USER
+#: The link's hour, and a long download that began in it.
+DEADLINE_SECONDS: Final = 6 * 3600
+_GRACE_SECONDS: Final = 5
+_CONTAINER: Final = "exporter"
+_FOLDER: Final = "/volumes"
+_TEMPORARY: Final = "tmp"
+_RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"cpu": "2", "memory": "256Mi"},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attached:
+    """Where a volume is attached: the Node, and what a Pod must tolerate to be there."""
+
+    node: str
+    tolerations: tuple[Any, ...] = ()
+
+
+def make_exporter(
+    *,
+    export: str,
+    suffix: str,
+    owner: str,
+    owner_slug: str,
+    claims: Mapping[str, str],
+    token: str,
+    image: str,
+    priority_class: str,
+    attached: Attached | None,
+) -> dict[str, object]:
+    """
+    Return the Pod that reads the volumes *claims*: PersistentVolumeClaims by the names that archives give them.
+
+    Args:
+        suffix: Tells it from an earlier Pod of the same export.
+        token: What it is asked with; the Pod has only its SHA-256.
+        priority_class: One that preempts nobody.
+        attached: Where it must run; `None`: wherever the scheduler says.
+    """
+    mounts = {name: f"{_FOLDER}/{index}" for index, name in enumerate(claims)}
+    spec: dict[str, object] = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": DEADLINE_SECONDS,
+        "terminationGracePeriodSeconds": _GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "serviceAccountName": "workspace",
+        "priorityClassName": priority_class,
+        "securityContext": {
+            "runAsUser": pod.UID,
+            "runAsGroup": pod.GID,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_make_container(mounts, token=token, image=image)],
+        "volumes": [
+            *(
+                {
+                    "name": f"volume-{index}",
+                    "persistentVolumeClaim": {"claimName": claim, "readOnly": True},
+                }
+                for index, claim in enumerate(claims.values())
+            ),
+            {"name": _TEMPORARY, "emptyDir": {"sizeLimit": "1Gi"}},
+        ],
+    }
+    if attached is not None:
+        spec["affinity"] = _on(attached.node)
+        spec["tolerations"] = list(attached.tolerations)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"export-{export[:12]}-{suffix}",
+            "labels": {"component": COMPONENT, EXPORT: export, labels.USER: owner_slug},
+            "annotations": {labels.USER: owner},
+        },
+        "spec": spec,
+    }
+
+
+def _make_container(mounts: Mapping[str, str], *, token: str, image: str) -> dict[str, object]:
+    return {
+        "name": _CONTAINER,
+        "image": image,
+        "command": ["python3", "-m", "hub_services.export.exporter"],
+        "env": [
+            {"name": TOKEN, "value": hashlib.sha256(token.encode()).hexdigest()},
+            {"name": VOLUMES, "value": json.dumps(mounts)},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": ADDRESS, "value": f"$(POD_IP):{PORT}"},
+        ],
+        "ports": [{"name": _CONTAINER, "containerPort": PORT}],
+        "readinessProbe": {
+            "tcpSocket": {"port": _CONTAINER}, "periodSeconds": 1, "failureThreshold": 60,
+        },
+        "resources": _RESOURCES,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [
+            *(
+                {"name": f"volume-{index}", "mountPath": path, "readOnly": True}
+                for index, path in enumerate(mounts.values())
+            ),
+            {"name": _TEMPORARY, "mountPath": "/tmp"},  # noqa: S108 - of the Pod's own
+        ],
+    }  # fmt: skip
+
+
+def _on(node: str) -> dict[str, object]:
+    """Return the affinity to one Node; naming it would go past the scheduler."""
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    required = {"nodeSelectorTerms": [term]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+
+
+def attached_at(pods: Sequence[Any], claims: Sequence[str]) -> Attached | None:
+    """Return where a Pod among *pods* has one of *claims*; `None`: none has, or none has a Node."""
+    for each in pods:
+        spec = each["spec"]
+        mounted = {
+            volume["persistentVolumeClaim"]["claimName"]
+            for volume in spec.get("volumes") or ()
+            if "persistentVolumeClaim" in volume
+        }
+        is_over = (each.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+        if mounted & set(claims) and spec.get("nodeName") and not is_over:
+            return Attached(node=spec["nodeName"], tolerations=tuple(spec.get("tolerations") or ()))
+    return None

@@ -1,0 +1,120 @@
+"""
+Models: what the export API takes and gives.
+
+Words come with values, and they are the pages' own. Times are UTC, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from eugospawner.store.exports import Standing
+
+_GIVEN: Final = ConfigDict(frozen=True)
+_TAKEN: Final = ConfigDict(frozen=True, extra="forbid")
+_NO_NUL: Final = r"^[^\u0000]+$"
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
+Folder = Annotated[str, StringConstraints(max_length=1000)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class NewExport(BaseModel):
+    """What is to be taken of which workspace."""
+
+    model_config = _TAKEN
+
+    owner: Name | None = Field(default=None, description="Whose workspace; absent: who asks.")
+    server: Name = Field(default="_", description="Its server; `_`: the default one.")
+    folder: Folder = Field(
+        default="",
+        description=(
+            "A folder as the workspace sees it (`/home/user/thesis`), or from the home (`thesis`). "
+            "Absent: all volumes."
+        ),
+    )
+    everything: bool = Field(
+        default=False,
+        description="All files; else notebooks alone, without hidden folders and software.",
+    )
+
+
+class ExportPath(BaseModel):
+    """Which export."""
+
+    model_config = _TAKEN
+
+    id: Identifier = Field(description="As it was given.")
+
+
+class Skipped(BaseModel):
+    """What is left out for one reason."""
+
+    model_config = _GIVEN
+
+    reason: str = Field(description="Machine reason: `symbolic-link`.")
+    sentence: str
+    count: int
+    paths: list[str] = Field(description="The first of them.")
+
+
+class File(BaseModel):
+    """A file of the export."""
+
+    model_config = _GIVEN
+
+    path: str = Field(description="In the archive.")
+    bytes: int
+    sha256: str | None = Field(
+        description="Null: too much to be read beforehand; the archive says it."
+    )
+
+
+class Sent(BaseModel):
+    """How far a download is."""
+
+    model_config = _GIVEN
+
+    files: int
+    bytes: int
+
+
+class Export(BaseModel):
+    """An export as who took it sees it."""
+
+    model_config = _GIVEN
+
+    id: str
+    owner: str
+    server: str = Field(description="`_`: the default server.")
+    workspace: str = Field(description="As people read it.")
+    standing: Standing
+    word: str = Field(description="That as people read it.")
+    tone: str = Field(description="How its badge looks.")
+    what: str = Field(description="What was chosen, as people read it.")
+    name: str = Field(description="Of the file that is downloaded.")
+    created_at: datetime
+    expires_at: datetime | None = Field(description="When its link ends; null: it has none.")
+    link: str | None = Field(
+        description="Where it is fetched, below the hub's address; null: nowhere."
+    )
+    files: int
+    bytes: int = Field(description="Before packing.")
+    size: str = Field(description="That as people read it.")
+    counted: int | None = Field(description="Files found so far, while it is prepared.")
+    skipped: list[Skipped]
+    listed: list[File] = Field(description="The first files; the archive lists all.")
+    problem: str = Field(description="Why it failed; empty: it did not.")
+    downloads: int = Field(description="How often it was fetched to its end.")
+    downloaded_at: datetime | None
+    sending: Sent | None = Field(description="Null: nothing is being sent.")
+
+
+class Exports(BaseModel):
+    """What who asks took, newest first."""
+
+    model_config = _GIVEN
+
+    exports: list[Export]

@@ -1,0 +1,192 @@
+"""
+Pages: take files of a workspace away, with JavaScript and without.
+
+An export that is being prepared, or sent, shows how far it is; without JavaScript the page is loaded again by itself.
+Source: F85; L8; screen "Export" of the features.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import ValidationError
+from tornado.iostream import StreamClosedError
+
+from eugospawner.policy.entitlement_rules import local
+from eugospawner.policy.errors import Barred
+from hub_services.common.problems import DoorReason, Fault
+from hub_services.common.web import Page
+from hub_services.export import models
+from hub_services.export.exporters import ExportError
+from hub_services.export.office import DEFAULT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eugospawner.policy.accounts import Actor
+    from eugospawner.store.exports import Export
+    from hub_services.common.newest import Newest
+    from hub_services.export.exporters import Exporters
+    from hub_services.export.office import Office
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Link(NamedTuple):
+    """A place in the navigation."""
+
+    text: str
+    href: str
+
+
+def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
+    """Return what the bar shows to whom."""
+
+    def shown(actor: Actor | None) -> Sequence[Link]:
+        links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token")]
+        if actor is not None and actor.is_admin:
+            links.append(Link("Admin", f"{hub}admin"))
+        return [*links, Link("Exports", base)]
+
+    return shown
+
+
+class _ExportPage(Page):
+    def initialize(self, office: Office, newest: Newest) -> None:
+        """Take over who answers."""
+        self._office = office
+        self._newest = newest
+
+    async def zone(self) -> str:
+        """Return the zone in which times are shown."""
+        return (await self._newest.last_good()).catalog.zone
+
+
+class ExportsPage(_ExportPage):
+    """What somebody took, and the form for more."""
+
+    async def get(self) -> None:
+        """Show it."""
+        await self._show(chosen=self.get_query_argument("workspace", ""))
+
+    async def post(self) -> None:
+        """Record what is wanted, and go to its page."""
+        owner, _, server = self.get_body_argument("workspace", "").partition("/")
+        folder = self.get_body_argument("folder", "").strip()
+        everything = self.get_body_argument("what", "notebooks") == "everything"
+        try:
+            new = models.NewExport(
+                owner=owner or None, server=server or DEFAULT, folder=folder, everything=everything
+            )
+            made = await self._office.create(self.actor, new)
+        except ValidationError as error:
+            first = error.errors()[0]
+            detail = f"{first['loc'][0]}: {first['msg']}."
+            await self._refuse(Fault(DoorReason.MALFORMED, detail))
+        except Barred as error:
+            await self._refuse(Fault(DoorReason.NOT_PERMITTED, error.sentence))
+        except Fault as fault:
+            await self._refuse(fault)
+        else:
+            self.redirect(f"{self.settings['prefix']}exports/{made.id}", status=303)
+
+    async def _refuse(self, fault: Fault) -> None:
+        self.set_status(fault.status)
+        await self._show(
+            chosen=self.get_body_argument("workspace", ""),
+            folder=self.get_body_argument("folder", ""),
+            everything=self.get_body_argument("what", "") == "everything",
+            fault=fault,
+        )
+
+    async def _show(
+        self, *, chosen: str, folder: str = "", everything: bool = False, fault: Fault | None = None
+    ) -> None:
+        workspaces = [
+            (f"{each.owner}/{each.server or DEFAULT}", each.name)
+            for each in await self._office.workspaces(self.actor)
+        ]
+        zone = await self.zone()
+        self.render_page(
+            "exports.html",
+            exports=(await self._office.listed(self.actor)).exports,
+            workspaces=workspaces,
+            chosen=chosen,
+            folder=folder,
+            everything=everything,
+            problem=None if fault is None else fault.to_problem(),
+            home_path=(await self._newest.last_good()).catalog.storage.home_path,
+            when=lambda at: local(at, zone),
+        )
+
+
+class ExportPage(_ExportPage):
+    """One export."""
+
+    async def get(self, identifier: str) -> None:
+        """Show it."""
+        zone = await self.zone()
+        found = await self._office.one(self.actor, _path(identifier))
+        self.render_page("export.html", export=found, when=lambda at: local(at, zone))
+
+    async def post(self, identifier: str) -> None:
+        """Revoke it."""
+        await self._office.revoke(self.actor, _path(identifier))
+        self.redirect(f"{self.settings['prefix']}exports/{identifier}", status=303)
+
+
+def _path(identifier: str) -> models.ExportPath:
+    try:
+        return models.ExportPath(id=identifier)
+    except ValidationError as error:
+        raise Fault(DoorReason.NOT_FOUND, "There is no such export.") from error
+
+
+class Download(Page):
+    """Where an export is fetched."""
+
+    def initialize(self, office: Office, exporters: Exporters) -> None:
+        """Take over who answers."""
+        self._office = office
+        self._exporters = exporters
+
+    async def get(self, identifier: str, signature: str, _name: str) -> None:
+        """Send it, as it is made."""
+        export = await self._office.fetch(self.actor, identifier, signature)
+        about = {
+            "export": export.id, "owner": export.owner, "server": export.server,
+            "created_at": export.created_at.isoformat(), "choice": export.choice,
+        }  # fmt: skip
+        try:
+            async with self._exporters.archive(export, about) as chunks:
+                self._say_what_it_is(export)
+                async for chunk in chunks:
+                    self.write(chunk)
+                    await self.flush()
+        except StreamClosedError:
+            _log.info("Whoever fetched the export %s has gone", export.id)
+            return
+        except aiohttp.ClientError as error:
+            if not self._headers_written:
+                raise Fault(
+                    DoorReason.EXPORT_FAILED, f"The export broke off: {error}. Try again."
+                ) from error
+            # An end that is no end is all that can still be said.
+            _log.warning("The export %s broke off: %s", export.id, error)
+            self.request.connection.stream.close()  # type: ignore[union-attr]
+            return
+        except ExportError as error:
+            raise Fault(DoorReason.EXPORT_FAILED, str(error)) from error
+        await self._office.fetched(export)
+
+    def _say_what_it_is(self, export: Export) -> None:
+        self.set_header("Content-Type", "application/zip")
+        self.set_header(
+            "Content-Disposition",
+            f"attachment; filename=\"{export.name}\"; filename*=UTF-8''{quote(export.name)}",
+        )
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("X-Accel-Buffering", "no")
