@@ -16,6 +16,7 @@ from eugospawner import cluster
 from eugospawner.manifests import labels, names
 from hub_services.export import manifest
 from hub_services.export.choosing import HOME, name_of
+from hub_services.export.exporter.__main__ import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ class Exporter:
 
     Attributes:
         export: Which export it is for.
-        address: Where it is asked; empty: it has none yet.
+        address: Host and port where it is asked; empty: it has none yet.
         is_ready: Whether it answers.
         is_going: Whether it has ended, or was asked to.
         trouble: Why it does not come up, as Kubernetes says it; empty: nothing is wrong.
@@ -66,12 +67,13 @@ class Cluster:
         """Return the claims that *owner* has, of the home and of the extra volumes *keys*, by export's name."""
         found = {}
         for claim in await self._claims(f"{_HOMES},!{labels.VOLUME}"):
-            if _whose(claim, _HOME_OF) == owner:
+            if _whose(claim, _HOME_OF) == owner and "deletionTimestamp" not in claim["metadata"]:
                 found[HOME] = str(claim["metadata"]["name"])
         wanted = {names.volume_claim_name(owner, key): key for key in keys}
         for claim in await self._claims(labels.VOLUME):
             key = wanted.get(claim["metadata"]["name"])
-            if key is not None and _whose(claim, labels.USER) == owner:
+            is_going = "deletionTimestamp" in claim["metadata"]
+            if key is not None and _whose(claim, labels.USER) == owner and not is_going:
                 found[name_of(key)] = str(claim["metadata"]["name"])
         return found
 
@@ -124,11 +126,18 @@ def _exporter(pod: Json) -> Exporter:
         name=meta["name"],
         uid=meta["uid"],
         export=meta["labels"][manifest.EXPORT],
-        address=status.get("podIP") or "",
+        address=_address(status.get("podIP") or ""),
         is_ready=(conditions.get("Ready") or {}).get("status") == "True",
         is_going="deletionTimestamp" in meta or status.get("phase") in {"Succeeded", "Failed"},
         trouble=_trouble(status, conditions),
     )
+
+
+def _address(ip: str) -> str:
+    """Return host and port as an address has them; IPv6 in brackets."""
+    if not ip:
+        return ""
+    return f"[{ip}]:{PORT}" if ":" in ip else f"{ip}:{PORT}"
 
 
 def _trouble(status: Json, conditions: Mapping[str, Json]) -> str:

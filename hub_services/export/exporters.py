@@ -20,7 +20,6 @@ import aiohttp
 from eugospawner.policy.errors import EugoError
 from hub_services.export import links, manifest
 from hub_services.export.choosing import HOME
-from hub_services.export.exporter.__main__ import PORT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -227,7 +226,7 @@ def _key_of(name: str) -> str:
 
 
 def _address(pod: Exporter, what: str) -> str:
-    return f"http://{pod.address}:{PORT}/v1/{what}"
+    return f"http://{pod.address}/v1/{what}"
 
 
 def _headers(export: Export) -> dict[str, str]:

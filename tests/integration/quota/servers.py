@@ -40,12 +40,13 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PREFIX = "/services/quota/"
 ACCESS = "access:services!service=quota"
 ALSO = "access:services!service=workspaces"
+EXPORT = "access:services!service=export"
 
 #: Token → what the hub says of it.
 TOKENS: dict[str, dict[str, Any]] = {
-    "t-ada": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO, "admin-ui"]},
+    "t-ada": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO, EXPORT, "admin-ui"]},
     # An admin's token that was made for less.
-    "t-ada-small": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO]},
+    "t-ada-small": {"kind": "user", "name": "ada", "admin": True, "scopes": [ACCESS, ALSO, EXPORT]},
     "t-script": {
         "kind": "service", "name": "script", "admin": False,
         "scopes": ["access:services", "admin:users", "read:metrics"],
@@ -53,18 +54,18 @@ TOKENS: dict[str, dict[str, Any]] = {
     **{
         f"t-{name}": {
             "kind": "user", "name": name, "admin": False, "session_id": f"of-{name}",
-            "scopes": [ACCESS, ALSO, *scopes.UNFILTERED],
+            "scopes": [ACCESS, ALSO, EXPORT, *scopes.UNFILTERED],
         }
         for name in ("alice", "bob", "carol", "dave", "new")
     },
     # Bob's token for looking at what he uses, and Alice's that is good for her own project alone.
     "t-bob-small": {
         "kind": "user", "name": "bob", "admin": False, "session_id": None,
-        "scopes": [ACCESS, ALSO, "custom:eugo:see-usage!user=bob"],
+        "scopes": [ACCESS, ALSO, EXPORT, "custom:eugo:see-usage!user=bob"],
     },
     "t-alice-small": {
         "kind": "user", "name": "alice", "admin": False, "session_id": "of-another-service",
-        "scopes": [ACCESS, ALSO, "custom:eugo:bind-plan!group=project:course"],
+        "scopes": [ACCESS, ALSO, EXPORT, "custom:eugo:bind-plan!group=project:course"],
     },
     "t-nowhere": {"kind": "user", "name": "alice", "admin": False, "scopes": ["self"]},
 }  # fmt: skip

@@ -1,0 +1,240 @@
+"""The export service on a port of this machine, and a cluster whose Pods are exporters as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from eugospawner.manifests import names
+from eugospawner.slugs import slug_of
+from eugospawner.source import Source
+from eugospawner.store import Wish
+from hub_services.common.newest import Newest
+from hub_services.common.serving import Place
+from hub_services.export import manifest
+from hub_services.export.__main__ import make_app, make_sweeper
+from hub_services.export.choosing import HOME, name_of
+from hub_services.export.cluster import Exporter
+from hub_services.export.exporter.__main__ import ADDRESS
+from hub_services.export.exporters import Exporters, Means
+from hub_services.export.office import Office
+from hub_services.export.service import Preparer
+from tests.factories.sessions import a_demand
+from tests.integration.quota.servers import Running
+from tests.unit.hub_services.reaper.worlds import a_new_session
+
+if TYPE_CHECKING:
+    from tornado import web
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass
+class Pod:
+    """A Pod, and the process that it is."""
+
+    manifest: dict[str, Any]
+    process: subprocess.Popen[bytes]
+    address: str
+    is_going: bool = False
+
+    @property
+    def export(self) -> str:
+        return str(self.manifest["metadata"]["labels"][manifest.EXPORT])
+
+
+@dataclass
+class ProcessCluster:
+    """Volumes are folders; an exporter is a process that reads the folders of its claims."""
+
+    folder: Path
+    pods: list[Pod] = field(default_factory=list)
+    #: Claims that are there, by owner and name of the volume.
+    volumes: dict[tuple[str, str], Path] = field(default_factory=dict)
+    node: manifest.Attached | None = None
+    fails: Exception | None = None
+    created: int = 0
+
+    def volume(self, owner: str, name: str = HOME) -> Path:
+        """Return the folder that is a volume of *owner*, made if it is not there."""
+        claim = f"home-{owner}" if name == HOME else names.volume_claim_name(owner, name)
+        path = self.folder / claim
+        path.mkdir(exist_ok=True)
+        self.volumes[owner, name] = path
+        return path
+
+    async def claims_of(self, owner: str, keys: Any) -> dict[str, str]:
+        self._fail()
+        found = {HOME: HOME} | {name_of(key): key for key in keys}
+        return {
+            name: self.volumes[owner, key].name
+            for name, key in found.items()
+            if (owner, key) in self.volumes
+        }
+
+    async def attached(self, _owner_slug: str, _claims: Any) -> manifest.Attached | None:
+        return self.node
+
+    async def exporters(self, export: str = "") -> tuple[Exporter, ...]:
+        self._fail()
+        return tuple(self._seen(each) for each in self.pods if export in {"", each.export})
+
+    async def create(self, pod: dict[str, Any]) -> None:
+        self._fail()
+        self.created += 1
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        (container,) = pod["spec"]["containers"]
+        claims = {
+            each["name"]: self.folder / each["persistentVolumeClaim"]["claimName"]
+            for each in pod["spec"]["volumes"]
+            if "persistentVolumeClaim" in each
+        }
+        mounted = {
+            each["mountPath"]: claims[each["name"]]
+            for each in container["volumeMounts"]
+            if each["name"] in claims
+        }
+        environment = {each["name"]: each.get("value", "") for each in container["env"]}
+        for path, place in mounted.items():
+            environment = {
+                key: each.replace(f'"{path}"', f'"{place}"') for key, each in environment.items()
+            }
+        process = subprocess.Popen(  # noqa: ASYNC220 - it begins at once
+            [sys.executable, *container["command"][1:]],
+            env=os.environ | environment | {ADDRESS: address, "PYTHONPATH": str(ROOT)},
+            cwd=self.folder,
+        )
+        self.pods.append(Pod(pod, process, address))
+
+    async def delete(self, exporter: Exporter) -> None:
+        self._fail()
+        for each in [each for each in self.pods if str(each.process.pid) == exporter.uid]:
+            each.process.terminate()
+            each.process.wait(10)
+            self.pods.remove(each)
+
+    def kill(self) -> None:
+        """Have every exporter die as a Node does."""
+        for each in self.pods:
+            each.process.send_signal(signal.SIGKILL)
+            each.process.wait(10)
+
+    def end(self) -> None:
+        """End what runs."""
+        self.kill()
+        self.pods.clear()
+
+    def _seen(self, pod: Pod) -> Exporter:
+        has_ended = pod.process.poll() is not None
+        return Exporter(
+            name=pod.manifest["metadata"]["name"],
+            uid=str(pod.process.pid),
+            export=pod.export,
+            address=pod.address,
+            is_ready=not has_ended and _answers(pod.address),
+            is_going=pod.is_going or has_ended,
+            trouble="",
+        )
+
+    def _fail(self) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@dataclass
+class Exports(Running):
+    """The service in a thread of its own, until `stop`."""
+
+    service: str = "export"
+    woken: int = 0
+
+    async def application(self) -> web.Application:
+        self.cluster = ProcessCluster(self.folder)
+        self._session = aiohttp.ClientSession()
+        self.newest = Newest(Source(self.catalog, kinds={}, images={}), self.opened)
+
+        async def priority_class() -> str:
+            return "eugo-default"
+
+        means = Means(image="exporter:1", priority_class=priority_class, slug=slug_of)
+        self.exporters = Exporters(self.cluster, self._session, means)
+        self.office = Office(
+            newest=self.newest, open_store=self.opened, exporters=self.exporters, clock=self.clock,
+            slug=slug_of, prefix=self.prefix, wake=self._wake,
+        )  # fmt: skip
+        self.preparer = self.another()
+        self.sweeper = make_sweeper(self.preparer.sweep_once, self.clock, lambda: self.silence)
+        return make_app(
+            Place(url="", prefix=self.prefix), office=self.office, exporters=self.exporters,
+            newest=self.newest, sweeper=self.sweeper, store=self.opened,
+        )  # fmt: skip
+
+    def another(self) -> Preparer:
+        """Return what another process of the service would prepare with."""
+        return Preparer(
+            open_store=self.opened, exporters=self.exporters, cluster=self.cluster, lease=Held(),
+            clock=self.clock,
+        )  # fmt: skip
+
+    async def close(self) -> None:
+        await self.preparer.close()
+        await self._session.close()
+        self.cluster.end()
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def has_workspace(self, owner: str, server: str = "lab", options: Any = None) -> Path:
+        """Have *owner* have a workspace that was stopped; return its home."""
+
+        async def begin() -> None:
+            session = a_new_session(
+                id=f"of-{owner}-{server}", owner=owner, workspace=server, actor=owner,
+                admitted_at=self.clock.now(), project=f"personal-{owner}",
+                profile="notebook-cpu-small",
+            )  # fmt: skip
+            wish = Wish(name=server, options=options or {})
+            await self.store.sessions.open(
+                session, a_demand(session, zone="Europe/Berlin"), wish=wish
+            )
+            await self.store.sessions.bind(session.id, granted_percent=0, at=self.clock.now())
+            await self.store.sessions.end(session.id, reason="stopped", at=self.clock.now())
+
+        self.run(begin())
+        return self.cluster.volume(owner)
+
+    def sweep(self, preparer: Preparer | None = None) -> Any:
+        """Sweep, and wait for what that began."""
+        which = preparer or self.preparer
+
+        async def swept() -> Any:
+            found = await which.sweep_once()
+            for each in list(which._at_work.values()):
+                await each
+            return found
+
+        return self.run(swept())
+
+
+class Held:
+    """A lease that is."""
+
+    is_held = True

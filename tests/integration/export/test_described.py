@@ -1,0 +1,72 @@
+"""Whatever is sent to what the served OpenAPI document describes, the answer is as described there."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+
+from tests.integration.export.conftest import CATALOG
+from tests.integration.export.servers import Exports
+from tests.integration.quota.servers import serving, sow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemathesis import Case
+    from schemathesis.schemas import BaseSchema
+
+OPERATIONS = (
+    ("GET", "/exports"),
+    ("POST", "/exports"),
+    ("GET", "/exports/{id}"),
+    ("DELETE", "/exports/{id}"),
+)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exports]:
+    folder = tmp_path_factory.mktemp("described")
+    url = f"sqlite:///{folder / 'store.sqlite'}"
+    sow(CATALOG, url)
+    with serving(folder, CATALOG, url, kind=Exports) as running:
+        running.has_workspace("ada", "")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api(shared: Exports) -> BaseSchema:
+    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
+    loaded = schemathesis.openapi.from_dict(document)
+    loaded.config.update(base_url=f"{shared.url}{shared.prefix}api/v1")
+    return loaded
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, path: str) -> None:
+    """As an admin; words that make no sense together are refused, and nothing is a fault of ours."""
+
+    @given(case=api[path][method].as_strategy())
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    def agrees(case: Case) -> None:
+        case.call_and_validate(
+            headers={"Authorization": "token t-ada"},
+            excluded_checks=[
+                schemathesis.checks.ignored_auth,
+                schemathesis.checks.positive_data_acceptance,
+            ],
+        )
+
+    agrees()
+
+
+def test_the_document_has_every_operation_and_says_what_it_does(shared: Exports) -> None:
+    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
+    operations = [each for path in document["paths"].values() for each in path.values()]
+    assert all(each["summary"] for each in operations)
+    assert {
+        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
+    } == set(OPERATIONS)

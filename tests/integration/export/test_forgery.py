@@ -1,0 +1,86 @@
+"""
+Forged requests at the export service: what another site has somebody's browser send takes nothing away.
+
+As tests/integration/quota/test_forgery.py, for every route that writes. Promise 8.
+"""
+
+import pytest
+from tornado.web import RequestHandler
+
+from hub_services.common.api import Route
+from hub_services.common.web import Auth
+from hub_services.export import pages
+from tests.integration.quota.forging import (
+    SIMPLE,
+    STRANGER,
+    SURROUNDINGS,
+    WRITES,
+    Deed,
+    forged,
+    send,
+    signed_in,
+)
+
+KNOWN = "0" * 31 + "1"
+DEEDS = {
+    "create_export": Deed(method="POST", path="api/v1/exports", body={"server": "lab"}),
+    "revoke_export": Deed(method="DELETE", path=f"api/v1/exports/{KNOWN}"),
+    "ExportsPage": Deed(method="POST", path="", form={"workspace": "alice/lab"}),
+    "ExportPage": Deed(method="POST", path=f"exports/{KNOWN}", form={"x": "y"}),
+}
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    """End the thread that JupyterHub asks who somebody is in, when it is about to give them another token."""
+    yield
+    auth = Auth.instance()
+    if hasattr(auth, "_thread_loop"):
+        auth._pool.shutdown()
+        auth._thread_loop.close()
+
+
+def of_alice(service):
+    found = service.run(service.store.exports.of_creator("alice"))
+    return {each.id: each.revoked_at for each in found}
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_nothing_is_done_that_was_forged_and_what_is_honest_is(service, name, monkeypatch):
+    service.has_workspace("alice")
+    monkeypatch.setattr(
+        "hub_services.export.office.uuid.uuid4", lambda: type("U", (), {"hex": KNOWN})
+    )
+    if name in {"revoke_export", "ExportPage"}:
+        service.ask("POST", "/exports", {"server": "lab"}, token="t-alice")
+    before = of_alice(service)
+    victim = signed_in(service, "t-alice")
+    deed = DEEDS[name]
+    for number, (what, (cookies, token)) in enumerate(forged(service, victim).items()):
+        for around in SURROUNDINGS[number % 3 :: 3]:
+            answer = send(service, deed, cookies, token, around)
+            assert answer.status == 401, (what, around)
+    for kind in SIMPLE:
+        answer = send(service, deed, victim.cookies, None, {"Origin": STRANGER}, kind=kind)
+        assert answer.status == 401, kind
+    assert of_alice(service) == before
+    mode = "cors" if deed.form is None else "navigate"
+    around = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": mode}
+    answer = send(service, deed, victim.cookies, victim.token, around)
+    assert answer.status == (200 if deed.form is None else 303), answer.text
+    assert of_alice(service) != before
+
+
+def test_every_route_that_writes_has_a_row(service):
+    found = set()
+    for rule in service.server.request_callback.wildcard_router.rules:
+        for method in WRITES:
+            if rule.target is Route:
+                operation = rule.target_kwargs["operations"].get(method)
+                found |= {operation.name} if operation else set()
+            elif getattr(rule.target, method.lower()) is not getattr(
+                RequestHandler, method.lower()
+            ):
+                found.add(rule.target.__name__)
+    assert found == set(DEEDS)
+    assert {pages.ExportsPage.__name__, pages.ExportPage.__name__} < found
