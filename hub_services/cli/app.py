@@ -10,6 +10,7 @@ from click.shell_completion import get_completion_class
 from hub_services.cli.audit import audit
 from hub_services.cli.catalog import catalog, plan, profile, project, queue
 from hub_services.cli.client import Client
+from hub_services.cli.exports import export
 from hub_services.cli.output import Session
 from hub_services.cli.people import user
 from hub_services.cli.policy import policy, window
@@ -77,6 +78,7 @@ def completion(shell: str) -> None:
 
 for _group in (
     workspace,
+    export,
     quota,
     plan,
     queue,

@@ -10,9 +10,10 @@ import click
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _SECONDS = 60
+_CHUNK = 1 << 18
 _FIRST_ERROR = 400
 
 
@@ -66,6 +67,31 @@ class Client:
     def delete(self, path: str, parameters: Mapping[str, object]) -> Any:
         """Have nothing stand at *path*."""
         return self._ask("DELETE", path, parameters=parameters)
+
+    def fetch(self, address: str) -> Iterator[bytes]:
+        """
+        Yield what stands at *address*, which an answer named: below the hub, and no part of the API.
+
+        Raises:
+            Refused: The service says no.
+            Unreachable: It does not answer, or breaks off.
+        """
+        where = f"{self.url.rstrip('/')}{address}"
+        try:
+            with requests.get(
+                where,
+                headers={"Authorization": f"token {self.token}"},
+                timeout=_SECONDS,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                if answer.status_code != requests.codes.ok:
+                    message = f"It cannot be fetched any more ({answer.status_code}). Create a new export."
+                    raise Unreachable(message)
+                yield from answer.iter_content(_CHUNK)
+        except requests.RequestException as error:
+            message = f"The download from {self.url} broke off: {error}. Try again."
+            raise Unreachable(message) from error
 
     def _ask(
         self,

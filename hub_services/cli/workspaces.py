@@ -29,18 +29,27 @@ def _client(session: Session) -> Client:
 
 
 def _path(client: Client, named: str) -> str:
+    """Return the path of the workspace that is *named*; as of `place_of`."""
+    owner, server = place_of(client, named)
+    return f"/workspaces/{part(owner)}/{part(server)}"
+
+
+def place_of(client: Client, named: str) -> tuple[str, str]:
     """
-    Return the path of the workspace that is *named*: OWNER/SERVER, SERVER of one's own, or its name.
+    Return owner and server of the workspace that is *named*: OWNER/SERVER, SERVER of one's own, or its name.
+
+    Args:
+        client: Of the workspaces service.
 
     Raises:
         ClickException: None of one's own is called so.
     """
     owner, slash, server = named.partition("/")
     if slash:
-        return f"/workspaces/{part(owner)}/{part(server or _DEFAULT)}"
+        return owner, server or _DEFAULT
     for each in client.get("/workspaces")["workspaces"]:
         if named in {each["server"], each["name"]}:
-            return f"/workspaces/{part(each['owner'])}/{part(each['server'])}"
+            return each["owner"], each["server"]
     message = f"You have no workspace {named!r}: write OWNER/SERVER for somebody else's."
     raise click.ClickException(message)
 

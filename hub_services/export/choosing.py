@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: What the home is called among volumes; no extra volume is.
 HOME: Final = "home"
+ZIP: Final = "zip"
 
 
 def mounts_of(options: Mapping[str, Any], home_path: str) -> dict[str, str]:
@@ -30,6 +31,29 @@ def mounts_of(options: Mapping[str, Any], home_path: str) -> dict[str, str]:
         if isinstance(each, dict) and isinstance(each.get("claim"), str):
             mounts[str(each.get("mount_path", ""))] = name_of(each["claim"])
     return mounts
+
+
+def document_of(notebook: str, *, form: str, mounts: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return the choice of one *notebook*, named as folders are, as a document.
+
+    Raises:
+        Fault: It lies in none of the volumes, or is no notebook.
+    """
+    if not notebook.lower().endswith(".ipynb"):
+        problem = "is no notebook: its name ends in .ipynb"
+        raise Fault(
+            DoorReason.MALFORMED,
+            f"{notebook!r} {problem}.",
+            (FieldProblem(field="body.folder", detail=problem),),
+        )
+    ((name, found),) = choice_of(notebook, notebooks=True, mounts=mounts).items()
+    return {name: {"notebook": found["folder"], "format": form}}
+
+
+def form_of(choice: Mapping[str, Any]) -> str:
+    """Return what *choice* is fetched as: `zip`, `html` or `pdf`."""
+    return str(next(iter(choice.values())).get("format", ZIP))
 
 
 def name_of(key: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiohttp
 
 from eugospawner.policy.errors import EugoError
-from hub_services.export import links, manifest
+from hub_services.export import choosing, links, manifest
 from hub_services.export.choosing import HOME
 
 if TYPE_CHECKING:
@@ -216,6 +216,7 @@ class Exporters:
             image=self._means.image,
             priority_class=await self._means.priority_class(),
             attached=await self._cluster.attached(owner_slug, tuple(claims.values())),
+            is_document=choosing.form_of(export.choice) != choosing.ZIP,
         )
         await self._cluster.create(pod)
 

@@ -36,6 +36,11 @@ _RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "2", "memory": "256Mi"},
 }
+#: A browser prints, and a notebook has pictures.
+_FOR_DOCUMENTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "requests": {"cpu": "100m", "memory": "512Mi"},
+    "limits": {"cpu": "2", "memory": "2Gi"},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,7 @@ def make_exporter(
     image: str,
     priority_class: str,
     attached: Attached | None,
+    is_document: bool,
 ) -> dict[str, object]:
     """
     Return the Pod that reads the volumes *claims*: PersistentVolumeClaims by the names that archives give them.
@@ -66,7 +72,9 @@ def make_exporter(
         token: What it is asked with; the Pod has only its SHA-256.
         priority_class: One that preempts nobody.
         attached: Where it must run; `None`: wherever the scheduler says.
+        is_document: Whether it makes a document, for which it needs more memory.
     """
+    resources = _FOR_DOCUMENTS if is_document else _RESOURCES
     mounts = {name: f"{_FOLDER}/{index}" for index, name in enumerate(claims)}
     spec: dict[str, object] = {
         "restartPolicy": "Never",
@@ -82,7 +90,7 @@ def make_exporter(
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_make_container(mounts, token=token, image=image)],
+        "containers": [_make_container(mounts, token=token, image=image, resources=resources)],
         "volumes": [
             *(
                 {
@@ -109,7 +117,13 @@ def make_exporter(
     }
 
 
-def _make_container(mounts: Mapping[str, str], *, token: str, image: str) -> dict[str, object]:
+def _make_container(
+    mounts: Mapping[str, str],
+    *,
+    token: str,
+    image: str,
+    resources: Mapping[str, Mapping[str, str]],
+) -> dict[str, object]:
     return {
         "name": _CONTAINER,
         "image": image,
@@ -124,7 +138,7 @@ def _make_container(mounts: Mapping[str, str], *, token: str, image: str) -> dic
         "readinessProbe": {
             "tcpSocket": {"port": _CONTAINER}, "periodSeconds": 1, "failureThreshold": 60,
         },
-        "resources": _RESOURCES,
+        "resources": resources,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -7,7 +7,7 @@ Words come with values, and they are the pages' own. Times are UTC, sizes bytes.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -32,8 +32,11 @@ class NewExport(BaseModel):
         default="",
         description=(
             "A folder as the workspace sees it (`/home/user/thesis`), or from the home (`thesis`). "
-            "Absent: all volumes."
+            "Absent: all volumes. For a document: the notebook (`thesis/a.ipynb`)."
         ),
+    )
+    format: Literal["zip", "html", "pdf"] = Field(
+        default="zip", description="`html` and `pdf`: one notebook as a document."
     )
     everything: bool = Field(
         default=False,
@@ -94,6 +97,7 @@ class Export(BaseModel):
     word: str = Field(description="That as people read it.")
     tone: str = Field(description="How its badge looks.")
     what: str = Field(description="What was chosen, as people read it.")
+    format: str = Field(description="`zip`, `html` or `pdf`.")
     name: str = Field(description="Of the file that is downloaded.")
     created_at: datetime
     expires_at: datetime | None = Field(description="When its link ends; null: it has none.")

@@ -108,15 +108,20 @@ class Office:
         )
         await self._check_number(store, actor)
         mounts = choosing.mounts_of(found.workspace.options, settings.catalog.storage.home_path)
-        what = "files" if new.everything else "notebooks"
+        if new.format == choosing.ZIP:
+            what = "files" if new.everything else "notebooks"
+            choice = choosing.choice_of(new.folder, notebooks=not new.everything, mounts=mounts)
+        else:
+            what = new.folder.rpartition("/")[2].removesuffix(".ipynb")
+            choice = choosing.document_of(new.folder, form=new.format, mounts=mounts)
         place = "-".join(filter(None, (owner, found.workspace.name, what)))
         export = Export(
             id=uuid.uuid4().hex,
             owner=owner,
             server=server,
             creator=actor.name,
-            choice=choosing.choice_of(new.folder, notebooks=not new.everything, mounts=mounts),
-            name=f"{_NOT_IN_A_FILE_NAME.sub('-', place)[:_LONGEST_NAME]}-{now:%Y%m%dT%H%M%SZ}.zip",
+            choice=choice,
+            name=f"{_NOT_IN_A_FILE_NAME.sub('-', place)[:_LONGEST_NAME]}-{now:%Y%m%dT%H%M%SZ}.{new.format}",
             secret=links.new_secret(),
             created_at=now,
         )
@@ -194,6 +199,7 @@ class Office:
             id=export.id, owner=export.owner, server=export.server or DEFAULT,
             workspace=export.server or "default" if workspace is None else workspace.name,
             standing=standing, word=word, tone=tone, what=_what(export), name=export.name,
+            format=choosing.form_of(export.choice),
             created_at=export.created_at, expires_at=export.expires_at,
             link=self.link_of(export) if standing is Standing.READY else None,
             files=export.files, bytes=export.size_bytes, size=units.size_words(export.size_bytes),
@@ -212,6 +218,8 @@ class Office:
 def _what(export: Export) -> str:
     """Return what was chosen, as people read it."""
     asked = next(iter(export.choice.values()))
+    if "format" in asked:
+        return f"{next(iter(export.choice))}/{asked['notebook']} as {asked['format'].upper()}"
     things = "Notebooks" if asked["notebooks"] else "All files"
     if len(export.choice) == 1 and asked["folder"]:
         return f"{things} in {next(iter(export.choice))}/{asked['folder']}"

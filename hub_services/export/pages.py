@@ -20,6 +20,8 @@ from eugospawner.policy.errors import Barred
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.common.web import Page
 from hub_services.export import models
+from hub_services.export.choosing import form_of
+from hub_services.export.exporter.render import POLICY
 from hub_services.export.exporters import ExportError
 from hub_services.export.office import DEFAULT
 
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from hub_services.export.exporters import Exporters
     from hub_services.export.office import Office
 
+_TYPES: Final = {
+    "zip": "application/zip",
+    "html": "text/html; charset=utf-8",
+    "pdf": "application/pdf",
+}
 _log: Final = logging.getLogger(__name__)
 
 
@@ -76,10 +83,14 @@ class ExportsPage(_ExportPage):
         """Record what is wanted, and go to its page."""
         owner, _, server = self.get_body_argument("workspace", "").partition("/")
         folder = self.get_body_argument("folder", "").strip()
-        everything = self.get_body_argument("what", "notebooks") == "everything"
+        what = self.get_body_argument("what", "notebooks")
         try:
             new = models.NewExport(
-                owner=owner or None, server=server or DEFAULT, folder=folder, everything=everything
+                owner=owner or None,
+                server=server or DEFAULT,
+                folder=folder,
+                everything=what == "everything",
+                format=what if what in {"html", "pdf"} else "zip",
             )
             made = await self._office.create(self.actor, new)
         except ValidationError as error:
@@ -98,12 +109,12 @@ class ExportsPage(_ExportPage):
         await self._show(
             chosen=self.get_body_argument("workspace", ""),
             folder=self.get_body_argument("folder", ""),
-            everything=self.get_body_argument("what", "") == "everything",
+            what=self.get_body_argument("what", ""),
             fault=fault,
         )
 
     async def _show(
-        self, *, chosen: str, folder: str = "", everything: bool = False, fault: Fault | None = None
+        self, *, chosen: str, folder: str = "", what: str = "", fault: Fault | None = None
     ) -> None:
         workspaces = [
             (f"{each.owner}/{each.server or DEFAULT}", each.name)
@@ -116,7 +127,7 @@ class ExportsPage(_ExportPage):
             workspaces=workspaces,
             chosen=chosen,
             folder=folder,
-            everything=everything,
+            what=what or "notebooks",
             problem=None if fault is None else fault.to_problem(),
             home_path=(await self._newest.last_good()).catalog.storage.home_path,
             when=lambda at: local(at, zone),
@@ -183,7 +194,9 @@ class Download(Page):
         await self._office.fetched(export)
 
     def _say_what_it_is(self, export: Export) -> None:
-        self.set_header("Content-Type", "application/zip")
+        # What people wrote is never a page of ours: it is kept, not shown, and if shown may do nothing.
+        self.set_header("Content-Type", _TYPES[form_of(export.choice)])
+        self.set_header("Content-Security-Policy", f"sandbox; {POLICY}; frame-ancestors 'none'")
         self.set_header(
             "Content-Disposition",
             f"attachment; filename=\"{export.name}\"; filename*=UTF-8''{quote(export.name)}",

@@ -56,6 +56,8 @@ async def serve(environment: Mapping[str, str]) -> None:
 def main() -> int:
     """Serve, and return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    # Whoever waits asks every second how far it is.
+    logging.getLogger("tornado.access").setLevel(logging.WARNING)
     missing = [name for name in (TOKEN, VOLUMES) if not os.environ.get(name)]
     if missing:
         print(f"Not set: {', '.join(missing)}; the export service sets them.", file=sys.stderr)

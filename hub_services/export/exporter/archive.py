@@ -29,8 +29,8 @@ from hub_services.export.exporter.tree import SAID, Choice, File, Folders, Skipp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Bytes that are read, and given, at once.
-CHUNK: Final = 1 << 17
+#: Bytes that are read, and given, at once: as many as a stored block of deflate holds.
+CHUNK: Final = 0xFFFF
 #: Chunks that are read ahead while another is deflated or sent.
 _AHEAD: Final = 32
 #: A file whose beginning keeps more than this of its size is passed on as it is.
@@ -40,7 +40,7 @@ _LEVEL: Final = 2
 _RAW: Final = -15
 #: A stored block of deflate (RFC 1951, 3.2.4): whether it is the last, its length, and that complemented.
 _BLOCK: Final = struct.Struct("<BHH")
-_LONGEST_BLOCK: Final = 0xFFFF
+_LONGEST_BLOCK: Final = CHUNK
 #: What the format's times can say.
 _EARLIEST: Final = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2037, 12, 31, tzinfo=UTC)
@@ -86,53 +86,35 @@ class Progress:
             self.examples.append((name, why))
 
 
-class Names:
+def name_of(volume: str, path: bytes) -> str:
     r"""
-    Names in an archive: each once, and none that leads out of where it is unpacked, on no system.
+    Return the name in an archive of what is at *path* in *volume*: one that leads nowhere, on no system.
 
-    A byte that is no UTF-8 is written as `\xNN` would be, with `_` for the backslash.
+    A byte that is no UTF-8 is written as `\xNN` would be, with `_` for the backslash; what was changed, or is too long
+    to be unpacked, has a digest in it, so that no two are the same. Nothing is remembered for that.
     """
-
-    def __init__(self) -> None:
-        self._given: set[bytes] = set()
-
-    def name(self, volume: str, path: bytes) -> str:
-        """Return the name of what is at *path* in *volume*."""
-        readable = path.decode("utf-8", "backslashreplace").replace("\\", "_")
-        wanted = _shortened(f"{volume}/{readable}" if volume else readable)
-        name, number = wanted, 1
-        while not self._take(name):
-            number += 1
-            stem, dot, ending = wanted.rpartition(".")
-            if not dot or "/" in ending:
-                stem, dot, ending = wanted, "", ""
-            name = f"{stem} ({number}){dot}{ending}"
+    readable = path.decode("utf-8", "backslashreplace").replace("\\", "_")
+    name = f"{volume}/{readable}"
+    is_long = len(name.encode()) > _LONGEST_NAME
+    if readable.encode() == path and not is_long:
         return name
-
-    def _take(self, name: str) -> bool:
-        # Digests, since a quarter of a million long names are more than the rest of the program.
-        key = hashlib.blake2b(name.encode(), digest_size=12).digest()
-        if key in self._given:
-            return False
-        self._given.add(key)
-        return True
-
-
-def _shortened(name: str) -> str:
-    """Return *name*, or one that systems can unpack: its first folder, a digest, its last name."""
-    encoded = name.encode()
-    if len(encoded) <= _LONGEST_NAME:
-        return name
-    first, last = name.partition("/")[0], name.rpartition("/")[2]
-    return f"{first}/{hashlib.sha256(encoded).hexdigest()[:32]}/{last}"
+    digest = hashlib.sha256(path).hexdigest()[:16]
+    if is_long:
+        name = f"{volume}/{digest}/{readable.rpartition('/')[2]}"
+        return name if len(name.encode()) <= _LONGEST_NAME else f"{volume}/{digest}/{digest}"
+    folder, slash, last = name.rpartition("/")
+    stem, dot, ending = last.rpartition(".")
+    if not stem:
+        stem, dot, ending = last, "", ""
+    return f"{folder}{slash}{stem}~{digest}{dot}{ending}"
 
 
 class Stored:
     """A compressor that does not: it packs bytes as they are into deflate's stored blocks."""
 
-    def compress(self, data: bytes) -> bytes:
-        """Return *data* in blocks."""
-        return b"".join(self._blocks(data))
+    def compress(self, data: bytes) -> memoryview:
+        """Return *data* in blocks; as a view, of which `stream_zip` takes parts without a copy."""
+        return memoryview(b"".join(self._blocks(data)))
 
     @staticmethod
     def _blocks(data: bytes) -> Iterator[bytes | memoryview]:
@@ -265,9 +247,6 @@ class _Reader:
         self._volumes = volumes
         self._progress = progress
         self._sums = sums
-        self._names = Names()
-        for own in (SUMS, REPORT):
-            self._names.name("", own.encode())
         self._items: Queue[_Item] = Queue(_AHEAD)
         self._unwanted = False
         self._thread = Thread(target=self._run, name="read", daemon=True)
@@ -322,7 +301,7 @@ class _Reader:
                     self._progress.leave(_readable(volume, each.path), Why.UNREADABLE)
                     continue
                 try:
-                    self._read(self._names.name(volume.name, each.path), each, opened)
+                    self._read(name_of(volume.name, each.path), each, opened)
                 finally:
                     os.close(opened)
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from hub_services.export.exporter import archive, tree
+from hub_services.export.exporter.render import CHROMIUM
 from hub_services.export.exporter.tree import SAID, Choice, Most, Skipped, Survey
 
 if TYPE_CHECKING:
@@ -25,6 +30,13 @@ if TYPE_CHECKING:
 LISTED: Final = 500
 #: Bytes that are hashed beforehand; what is more has its sums in the archive.
 HASHED: Final = 256 << 20
+#: What a notebook can become, beside what it is.
+FORMS: Final = ("html", "pdf")
+LARGEST_NOTEBOOK: Final = 50 << 20
+_LARGEST_DOCUMENT: Final = 150 << 20
+_RENDER_SECONDS: Final = 180
+#: Of the Pod's environment, what the process that makes documents is told.
+_KEPT: Final = ("PATH", "PYTHONPATH", "LANG", CHROMIUM)
 
 
 class Unfit(Exception):
@@ -33,10 +45,17 @@ class Unfit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What of one volume is wanted."""
+    """
+    What of one volume is wanted.
+
+    Attributes:
+        choice: Of an archive; for a document its folder is the notebook.
+        form: `html` or `pdf`; empty: an archive.
+    """
 
     volume: str
     choice: Choice
+    form: str = ""
 
 
 def wishes_of(body: object, volumes: Mapping[str, str]) -> tuple[Wish, ...]:
@@ -48,22 +67,37 @@ def wishes_of(body: object, volumes: Mapping[str, str]) -> tuple[Wish, ...]:
     """
     asked = body.get("choices") if isinstance(body, dict) else None
     if not isinstance(asked, dict) or not asked:
-        msg = "choices: name at least one volume"
-        raise Unfit(msg)
-    return tuple(_wish(name, each, volumes) for name, each in asked.items())
+        message = "choices: name at least one volume"
+        raise Unfit(message)
+    wishes = tuple(_wish(name, each, volumes) for name, each in asked.items())
+    if len(wishes) > 1 and any(each.form for each in wishes):
+        message = "choices: a document is made of one notebook"
+        raise Unfit(message)
+    return wishes
 
 
 def _wish(name: str, asked: object, volumes: Mapping[str, str]) -> Wish:
     if name not in volumes:
-        msg = f"choices: there is no volume {name!r} here"
-        raise Unfit(msg)
+        message = f"choices: there is no volume {name!r} here"
+        raise Unfit(message)
+    if isinstance(asked, dict) and "format" in asked:
+        return _document_wish(name, asked)
     folder = asked.get("folder", "") if isinstance(asked, dict) else None
     notebooks = asked.get("notebooks", True) if isinstance(asked, dict) else None
     if not isinstance(folder, str) or not isinstance(notebooks, bool):
-        msg = f"choices.{name}: give folder as text and notebooks as true or false"
-        raise Unfit(msg)
+        message = f"choices.{name}: give folder as text and notebooks as true or false"
+        raise Unfit(message)
     path = folder.strip("/")
     return Wish(name, Choice(folder=path.encode("utf-8", "surrogateescape"), notebooks=notebooks))
+
+
+def _document_wish(name: str, asked: Mapping[str, object]) -> Wish:
+    notebook, form = asked.get("notebook"), asked.get("format")
+    if not isinstance(notebook, str) or form not in FORMS:
+        message = f"choices.{name}: give notebook as text, and format as {' or '.join(FORMS)}"
+        raise Unfit(message)
+    path = notebook.strip("/").encode("utf-8", "surrogateescape")
+    return Wish(name, Choice(folder=path), form=str(form))
 
 
 @dataclass(slots=True)
@@ -81,15 +115,18 @@ class Desk:
     most: Most = field(default_factory=Most)
     counted: Survey | None = None
     archives: list[archive.Progress] = field(default_factory=list)
+    _documents: dict[Wish, bytes] = field(default_factory=dict)
 
     def survey(self, wishes: tuple[Wish, ...]) -> dict[str, Any]:
         """
         Return what *wishes* come to: files, bytes, what is left out and why, and the first files.
 
         Raises:
-            Unfit: A folder is not there, or it is too much.
+            Unfit: A folder or notebook is not there, cannot be shown as a document, or it is too much.
         """
-        total, names = Survey(), archive.Names()
+        if wishes[0].form:
+            return self._survey_document(wishes[0])
+        total = Survey()
         self.counted = total
         examples = list[dict[str, str]]()
         try:
@@ -103,7 +140,7 @@ class Desk:
                 listing = (
                     each
                     for wish, root, one in found
-                    for each in _listing(wish, root, one, names, hashed=total.size <= HASHED)
+                    for each in _listing(wish, root, one, hashed=total.size <= HASHED)
                 )
                 listed = list(islice(listing, LISTED))
         finally:
@@ -116,6 +153,50 @@ class Desk:
             "examples": examples[:LISTED],
             "listed": listed,
         }
+
+    def document(self, wish: Wish) -> bytes:
+        """
+        Return the notebook of *wish* as a document, as it was counted if it was.
+
+        Raises:
+            Unfit: It is not there, is none, or cannot be shown as a document.
+        """
+        found = self._documents.pop(wish, None)
+        return self._rendered(wish)[0] if found is None else found
+
+    def _survey_document(self, wish: Wish) -> dict[str, Any]:
+        document, file, digest = self._rendered(wish)
+        self._documents = {wish: document}  # the last one: whoever counted fetches it soon
+        name = archive.name_of(wish.volume, file.path)
+        return {
+            "files": 1, "bytes": len(document), "skipped": {}, "reasons": {}, "examples": [],
+            "listed": [{"path": name, "bytes": file.size, "sha256": digest}],
+        }  # fmt: skip
+
+    def _rendered(self, wish: Wish) -> tuple[bytes, tree.File, str]:
+        path = wish.choice.folder
+        shown = path.decode("utf-8", "backslashreplace")
+        with self._opened(wish) as root:
+            file = tree.find(root, path)
+            if file is None or not path.lower().endswith(b".ipynb"):
+                message = f"There is no notebook {shown!r} in the volume {wish.volume}."
+                raise Unfit(message)
+            if file.size > LARGEST_NOTEBOOK:
+                message = (
+                    f"The notebook has more than {LARGEST_NOTEBOOK >> 20} MiB: clear its outputs, "
+                    "or take it as it is, in a ZIP."
+                )
+                raise Unfit(message)
+            with tree.Folders(root) as folders:
+                try:
+                    opened = folders.open(file)
+                except OSError as error:
+                    message = f"The notebook {shown!r} cannot be read."
+                    raise Unfit(message) from error
+            with os.fdopen(opened, "rb") as notebook:
+                text = notebook.read(file.size)
+        title = shown.rpartition("/")[2].removesuffix(".ipynb")
+        return _run(wish.form, title, text), file, hashlib.sha256(text).hexdigest()
 
     def archive(
         self, wishes: tuple[Wish, ...], *, about: dict[str, object], now: datetime
@@ -155,8 +236,8 @@ class Desk:
         try:
             opened = os.open(self.volumes[wish.volume], os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            msg = f"The volume {wish.volume} cannot be read: {error.strerror}."
-            raise Unfit(msg) from error
+            message = f"The volume {wish.volume} cannot be read: {error.strerror}."
+            raise Unfit(message) from error
         try:
             yield opened
         finally:
@@ -185,19 +266,45 @@ class Desk:
         )
 
 
+def _run(form: str, title: str, text: bytes) -> bytes:
+    """
+    Return the notebook *text* as a document, made by a process of its own.
+
+    Raises:
+        Unfit: It could not be made; says why.
+    """
+    command = [sys.executable, "-m", "hub_services.export.exporter.render", form, title]
+    with tempfile.TemporaryDirectory() as home:
+        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        try:
+            done = subprocess.run(  # noqa: S603 - our own program
+                command, input=text, capture_output=True, check=False, timeout=_RENDER_SECONDS,
+                env=kept | {"HOME": home, "TMPDIR": home},
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            message = "The notebook takes too long to become a document: clear its outputs."
+            raise Unfit(message) from error
+    if done.returncode == 0 and len(done.stdout) <= _LARGEST_DOCUMENT:
+        return done.stdout
+    said = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    try:
+        detail = str(json.loads(said)["detail"])
+    except (ValueError, KeyError, TypeError):
+        detail = "The notebook cannot be made a document: it takes too much memory or time."
+    raise Unfit(detail)
+
+
 def _example(wish: Wish, skipped: Skipped) -> dict[str, str]:
     path = skipped.path.decode("utf-8", "backslashreplace")
     return {"path": f"{wish.volume}/{path}", "reason": str(skipped.why)}
 
 
-def _listing(
-    wish: Wish, root: int, found: Survey, names: archive.Names, *, hashed: bool
-) -> Iterator[dict[str, Any]]:
+def _listing(wish: Wish, root: int, found: Survey, *, hashed: bool) -> Iterator[dict[str, Any]]:
     with tree.Folders(root) as folders:
         for each in tree.chosen(root, wish.choice, found.within):
             if isinstance(each, Skipped):
                 continue
-            name = names.name(wish.volume, each.path)
+            name = archive.name_of(wish.volume, each.path)
             digest = None
             if hashed:
                 with contextlib.suppress(OSError):

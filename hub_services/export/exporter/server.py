@@ -14,6 +14,7 @@ import json
 import logging
 import time
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from tornado import web
@@ -28,6 +29,7 @@ _log: Final = logging.getLogger(__name__)
 
 #: Seconds without a request after which nobody wants anything any more.
 IDLE: Final = 120
+_AT_ONCE: Final = 8
 
 
 class Attendance:
@@ -76,8 +78,8 @@ class Handler(web.RequestHandler):
         try:
             return json.loads(self.request.body)
         except ValueError as error:
-            msg = "The body is no JSON."
-            raise Unfit(msg) from error
+            message = "The body is no JSON."
+            raise Unfit(message) from error
 
     def write_error(self, status_code: int, **keywords: Any) -> None:
         """Say what cannot be met in words."""
@@ -113,12 +115,16 @@ class Survey(Handler):
 
 
 class Archive(Handler):
-    """The archive of a choice."""
+    """The archive of a choice, or the document of a notebook."""
 
     async def post(self) -> None:
         """Send it as it is made."""
         body = self.body()
         wishes = wishes_of(body, self._desk.volumes)
+        if wishes[0].form:
+            with self._attendance.someone():
+                self.finish(await asyncio.to_thread(self._desk.document, wishes[0]))
+            return
         about = body.get("about")
         made = self._desk.archive(
             wishes, about=about if isinstance(about, dict) else {}, now=_moment(body.get("at"))
@@ -131,13 +137,14 @@ class Archive(Handler):
 
     async def _send(self, made: Iterator[bytes]) -> None:
         # What is wrong with the choice shows before the first bytes, and is answered in words.
-        chunk = await asyncio.to_thread(next, made, None)
+        chunks = await asyncio.to_thread(_some, made)
         self.set_header("Content-Type", "application/zip")
         try:
-            while chunk is not None:
-                self.write(chunk)
+            while chunks:
+                for chunk in chunks:
+                    self.write(chunk)
                 await self.flush()
-                chunk = await asyncio.to_thread(next, made, None)
+                chunks = await asyncio.to_thread(_some, made)
         except StreamClosedError:
             _log.info("Whoever wanted the archive has gone")
         except Exception:  # noqa: BLE001 - whatever it was
@@ -147,13 +154,18 @@ class Archive(Handler):
             connection.stream.close()
 
 
+def _some(made: Iterator[bytes]) -> list[bytes]:
+    """Return the next chunks: to go to a thread for each would take longer than to read it."""
+    return list(islice(made, _AT_ONCE))
+
+
 def _moment(told: object) -> datetime:
     """Return the moment that whoever asks calls now."""
     try:
         return datetime.fromisoformat(str(told)).astimezone(UTC)
     except ValueError as error:
-        msg = "at: give a time in ISO 8601"
-        raise Unfit(msg) from error
+        message = "at: give a time in ISO 8601"
+        raise Unfit(message) from error
 
 
 def make_app(desk: Desk, attendance: Attendance, token: str) -> web.Application:

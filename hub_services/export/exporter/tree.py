@@ -369,6 +369,21 @@ def chosen(
                 yield each
 
 
+def find(root: int, path: bytes) -> File | None:
+    """Return the plain file at *path* of the volume whose root is open as *root*; `None`: there is none to be given."""
+    with Folders(root) as folders:
+        folder, _, name = path.rpartition(b"/")
+        try:
+            _check(name)
+            found = _look(folders, folder, name, os.fstat(root).st_dev)
+        except OSError:
+            return None
+    if not isinstance(found, File):
+        return None
+    is_within = found.links == 1 or found.inode in _all_within(root, [found])
+    return found if is_within else None
+
+
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[int]:
     """Give the root of a volume, mounted at *path*, opened."""

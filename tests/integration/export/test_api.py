@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import io
 import json
+import os
 import re
 import sqlite3
 import time
@@ -17,6 +18,7 @@ import pytest
 
 from eugospawner.policy.errors import ClusterError
 from hub_services.export import service as sweeping
+from hub_services.export.exporter.render import CHROMIUM, find_chromium
 from hub_services.export.links import exporter_token
 from hub_services.export.manifest import Attached
 from hub_services.export.office import MOST
@@ -133,6 +135,61 @@ def test_a_folder_with_everything_in_it(service):
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("home")
+def test_a_notebook_leaves_as_a_page_in_which_nothing_runs(service):
+    found = create(service, folder="thesis/a.ipynb", format="html")
+    assert (found["standing"], found["what"]) == ("ready", "home/thesis/a.ipynb as HTML"), found[
+        "problem"
+    ]
+    assert [each["sha256"] for each in found["listed"]] == [hashlib.sha256(NOTEBOOK).hexdigest()]
+    status, headers, content = fetch(service, found["link"])
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    assert headers["Content-Disposition"].startswith('attachment; filename="alice-lab-a-')
+    assert headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert len(content) == found["bytes"]
+    assert b"<script" not in content
+    # It was kept for the first; for the second it is made anew.
+    assert fetch(service, found["link"])[2] == content
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("thesis/none.ipynb", "There is no notebook 'thesis/none.ipynb' in the volume home"),
+        ("link.ipynb", "There is no notebook 'link.ipynb' in the volume home"),
+        ("b.ipynb", "It is no notebook"),
+    ],
+)
+def test_what_cannot_be_a_document_says_why(service, home, folder, said):
+    (home / "link.ipynb").symlink_to("/etc/passwd")
+    found = create(service, folder=folder, format="html")
+    assert found["standing"] == "failed"
+    assert said in found["problem"]
+
+
+@pytest.mark.usefixtures("home")
+def test_only_a_notebook_becomes_a_document(service):
+    body = {"server": "lab", "folder": "thesis/data.csv", "format": "pdf"}
+    problem = ask(service, "POST", "/exports", body, status=400)
+    assert "is no notebook" in problem["detail"]
+
+
+@pytest.mark.usefixtures("home")
+def test_a_pdf_is_printed_where_there_is_chromium(service, monkeypatch):
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    monkeypatch.setenv(CHROMIUM, chromium)
+    found = create(service, folder="/home/user/thesis/a.ipynb", format="pdf")
+    assert found["standing"] == "ready", found["problem"]
+    _, headers, content = fetch(service, found["link"])
+    assert headers["Content-Type"] == "application/pdf"
+    assert content.startswith(b"%PDF-")
+
+
 def test_extra_volumes_are_in_it_under_their_own_names(service):
     options = {"volumes": [{"claim": "data", "mount_path": "/data"}]}
     home = service.has_workspace("alice", options=options)
@@ -147,7 +204,8 @@ def test_extra_volumes_are_in_it_under_their_own_names(service):
 
 
 def test_the_link_ends_after_exactly_an_hour_and_a_download_that_began_goes_on(service, home):
-    (home / "large.ipynb").write_bytes(b"x" * 30_000_000)
+    large = os.urandom(30_000_000)
+    (home / "large.ipynb").write_bytes(large)
     found = create(service)
     service.clock.time += HOUR - timedelta(seconds=1)
     with began(service, found["link"]) as answer:
@@ -159,7 +217,7 @@ def test_the_link_ends_after_exactly_an_hour_and_a_download_that_began_goes_on(s
         assert b"Create a new export" in text
         service.sweep()
         members = unpacked(first + answer.read())
-    assert members["home/large.ipynb"] == b"x" * 30_000_000
+    assert members["home/large.ipynb"] == large
     assert ask(service, "GET", f"/exports/{found['id']}")["standing"] == "expired"
 
 
@@ -228,7 +286,7 @@ def test_what_is_revoked_is_gone_at_once_with_its_pod(service):
 
 
 def test_a_download_is_cut_off_when_its_link_is_revoked(service, home):
-    (home / "large.ipynb").write_bytes(b"x" * 200_000_000)
+    (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
     found = create(service)
     with began(service, found["link"]) as answer:
         answer.read(1000)
@@ -262,7 +320,8 @@ def test_nobody_has_more_than_a_few_at_a_time(service):
 
 
 def test_the_pod_may_die_at_any_time_and_the_next_try_works(service, home):
-    (home / "large.ipynb").write_bytes(b"x" * 100_000_000)
+    large = os.urandom(100_000_000)
+    (home / "large.ipynb").write_bytes(large)
     found = create(service)
     with began(service, found["link"]) as answer:
         answer.read(1000)
@@ -270,7 +329,7 @@ def test_the_pod_may_die_at_any_time_and_the_next_try_works(service, home):
         assert is_cut_off(answer)
     assert service.run(service.store.exports.get(found["id"])).downloads == 0
     members = unpacked(fetch(service, found["link"])[2])
-    assert members["home/large.ipynb"] == b"x" * 100_000_000
+    assert members["home/large.ipynb"] == large
     service.sweep()
     assert len(service.cluster.pods) == 1, "the dead one was removed"
 
@@ -321,7 +380,7 @@ def test_pods_that_nobody_knows_are_removed_and_those_that_are_wanted_stay(servi
 
 
 def test_progress_is_told_while_it_is_sent(service, home):
-    (home / "large.ipynb").write_bytes(b"x" * 200_000_000)
+    (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
     found = create(service)
     with began(service, found["link"]) as answer:
         answer.read(1000)

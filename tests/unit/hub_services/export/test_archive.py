@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import zipfile
 from datetime import UTC, datetime
@@ -214,7 +215,31 @@ def test_names_that_would_be_one_are_told_apart(volume):
     packed, _ = archived(volume)
     members = of_volume(unpacked(packed))
     assert sorted(members.values()) == sorted([b"a\\b.ipynb", b"a_b.ipynb", b"\xff", b"_xff"])
-    assert "home/a_b (2).ipynb" in members
+    assert members["home/a_b.ipynb"] == b"a_b.ipynb"
+    assert members["home/_xff"] == b"_xff"
+    changed = sorted(name for name in members if "~" in name)
+    assert [re.sub("[0-9a-f]{16}", "#", name) for name in changed] == [
+        "home/_xff~#", "home/a_b~#.ipynb"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (b"a/b.ipynb", "home/a/b.ipynb"),
+        (b".b\\c", "home/.b_c~#"),
+        (b"x\\", "home/x_~#"),
+        (b"n\xff.tar.gz", "home/n_xff.tar~#.gz"),
+        (b"\xff", "home/_xff~#"),
+        (b"d" * 4000, "home/#/#"),
+        (b"d" * 4000 + b"/f.ipynb", "home/#/f.ipynb"),
+    ],
+)
+def test_a_name_is_its_own_as_far_as_it_can_be(path, name):
+    found = archive.name_of("home", path)
+    pattern = re.escape(name).replace(re.escape("#"), "[0-9a-f]{16}")
+    assert re.fullmatch(pattern, found), found
+    assert found == archive.name_of("home", path)
 
 
 def test_what_lies_too_deep_is_left_out_and_long_paths_are_shortened(volume):

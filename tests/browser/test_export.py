@@ -1,0 +1,132 @@
+"""Files leave with their owner while the workspace is stopped: by keyboard, without JavaScript, and for nobody else (F85, L8)."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE
+from tests.browser.test_access import opened  # noqa: F401 - a fixture
+from tests.browser.test_spawn_page import fits, has_no_violation
+
+pytestmark = [pytest.mark.cluster, pytest.mark.browser]
+
+NOTEBOOK = {
+    "cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "mine"}],
+    "metadata": {}, "nbformat": 4, "nbformat_minor": 5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stopped(hub):
+    """Ines wrote a notebook in a workspace, which was stopped."""
+    hub.ask("POST", "/users/ines")
+    assert hub.start_light("ines").status in {201, 202}
+    hub.until_ready("ines")
+    write = "mkdir -p work && cat > work/mine.ipynb && ln -s /etc/passwd work/link && echo x > work/x.csv"
+    hub.kubectl(
+        "exec", "-i", "-n", "eugo", "jupyter-ines", "-c", "notebook", "--", "sh", "-c", write,
+        stdin=json.dumps(NOTEBOOK),
+    )  # fmt: skip
+    hub.stop("ines")
+    hub.until(lambda: not hub.server("ines").get("pending"), "it does not stop")
+    yield
+    hub.stop("ines")
+
+
+def exporters(hub):
+    return [
+        each["metadata"]["name"]
+        for each in hub.kubectl.objects("pods", "eugo")
+        if each["metadata"].get("labels", {}).get("component") == "exporter"
+    ]
+
+
+def unpacked(path):
+    with zipfile.ZipFile(io.BytesIO(Path(path).read_bytes())) as found:
+        assert found.testzip() is None
+        return {name: found.read(name) for name in found.namelist()}
+
+
+@pytest.mark.usefixtures("stopped")
+def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, opened):  # noqa: F811
+    page = opened("ines")
+    row = page.get_by_role("row").filter(has_text="Stopped")
+    row.locator("summary").press("Enter")
+    row.get_by_role("link", name="Download Notebooks").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Exports")
+    page.get_by_role("button", name="Prepare export").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Export of")
+    download = page.get_by_role("link", name="as ZIP")
+    expect(download).to_be_visible(timeout=MINUTE)
+    expect(page.locator("main")).to_contain_text("1 file")
+    expect(page.locator("main")).to_contain_text("home/work/mine.ipynb")
+    expect(page.locator("main")).to_contain_text("A symbolic link")
+    with page.expect_download() as got:
+        download.press("Enter")
+    members = unpacked(got.value.path())
+    assert set(members) == {"home/work/mine.ipynb", "SHA256SUMS", "export.json"}
+    assert json.loads(members["home/work/mine.ipynb"]) == NOTEBOOK
+    expect(page.locator("#eugo-progress")).to_contain_text(
+        "Your browser has the file", timeout=MINUTE
+    )
+    assert hub.server("ines") == {} or not hub.server("ines").get("ready"), "it was not started"
+
+    link = f"{hub.demo.ready['url']}{download.get_attribute('href')}"
+    other = opened("somebody-else")
+    answer = other.goto(link)
+    assert answer.status == 403
+    expect(other.locator("main")).to_contain_text("This link is for ines alone")
+    assert other.goto(page.url).status == 404
+
+    page.get_by_role("button", name="Revoke the link").press("Enter")
+    expect(page.locator("main")).to_contain_text("Revoked")
+    answer = page.goto(link)
+    assert answer.status == 410
+    expect(page.get_by_role("link", name="Create a new export")).to_be_visible()
+    has_no_violation(page)
+    hub.until(lambda: not exporters(hub), "its Pod was not removed")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_it_works_without_javascript(hub, opened, chromium):  # noqa: F811 - the fixture
+    cookies = opened("ines").context.storage_state()
+    plain = chromium.new_context(java_script_enabled=False, storage_state=cookies)
+    try:
+        page = plain.new_page()
+        page.goto(f"{hub.demo.ready['url']}/services/export/")
+        page.get_by_label("Folder").fill("work")
+        page.get_by_label("All files").check()
+        page.get_by_role("button", name="Prepare export").click()
+        # The page loads itself again until it is ready.
+        expect(page.get_by_role("link", name="as ZIP")).to_be_visible(timeout=MINUTE)
+        with page.expect_download() as got:
+            page.get_by_role("link", name="as ZIP").click()
+        assert {"home/work/mine.ipynb", "home/work/x.csv"} < set(unpacked(got.value.path()))
+        page.get_by_role("button", name="Revoke the link").click()
+        expect(page.locator("main")).to_contain_text("Revoked")
+    finally:
+        plain.close()
+
+
+@pytest.mark.usefixtures("stopped")
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
+    page = opened("ines", width=width, scheme=scheme)
+    page.goto(f"{hub.demo.ready['url']}/services/export/")
+    page.get_by_role("button", name="Prepare export").click()
+    expect(page.get_by_role("link", name="as ZIP")).to_be_visible(timeout=MINUTE)
+    page.screenshot(path=ARTIFACTS / f"export-{width}-{scheme}.png", full_page=True)
+    has_no_violation(page)
+    assert fits(page)
+    page.get_by_role("link", name="Exports").first.click()
+    page.get_by_label("Folder").fill("/etc")
+    page.get_by_role("button", name="Prepare export").click()
+    expect(page.get_by_role("alert")).to_contain_text("lies in no volume of the workspace")
+    expect(page.get_by_label("Folder")).to_have_value("/etc")
+    page.screenshot(path=ARTIFACTS / f"exports-{width}-{scheme}.png", full_page=True)
+    has_no_violation(page)
+    assert fits(page)
