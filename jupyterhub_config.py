@@ -82,6 +82,9 @@ passed = (
 MAIL = ("EUGO_PUBLIC_URL", "EUGO_SMTP_URL", "EUGO_MAIL_FROM")
 ANCHOR = ("EUGO_AUDIT_ANCHOR",)
 METRICS = ("EUGO_PROMETHEUS_URL", "EUGO_GPU_AT_WORK_PERCENT")
+# Without an image for its Pods there is nothing that could read a volume, and pages offer no export.
+exporter_image = os.environ.get("EUGO_EXPORTER_IMAGE", "")
+c.JupyterHub.template_vars = {"eugo_exports": bool(exporter_image)}
 surroundings = {name: os.environ[name] for name in passed if name in os.environ}
 c.JupyterHub.services = [
     {
@@ -124,16 +127,14 @@ c.JupyterHub.services = [
         # It sends the links of invitations; nobody else needs to know how.
         "environment": surroundings
         | {"EUGO_CATALOG": str(Path(catalog).resolve())}
-        | {name: os.environ[name] for name in MAIL if name in os.environ},
+        | {name: os.environ[name] for name in MAIL if name in os.environ}
+        | ({"EUGO_HAS_EXPORTS": "1"} if exporter_image else {}),
         # It is the hub's own: nobody need be asked whether it may know who they are. An admin's
         # session may act as an admin's there, and nowhere else.
         "oauth_no_confirm": True,
         "oauth_client_allowed_scopes": ["admin-ui"],
     },
 ]
-# Without an image for its Pods there is nothing that could read a volume, and pages offer no export.
-exporter_image = os.environ.get("EUGO_EXPORTER_IMAGE", "")
-c.JupyterHub.template_vars = {"eugo_exports": bool(exporter_image)}
 if exporter_image:
     c.JupyterHub.services.append(
         {

@@ -161,12 +161,14 @@ def make_app(
     store: process.Opened,
     routes: Sequence[Any] = (),
     navigation: Callable[[Actor | None], Sequence[object]] = lambda _actor: (),
+    first: str = "Your usage",
 ) -> web.Application:
     """
     Return the application: *routes*, health, metrics, and the end of signing in.
 
     Args:
         navigation: What the bar of its pages shows to whom.
+        first: What its first page is called by others that lead to it.
     """
 
     async def health() -> str:
@@ -188,6 +190,7 @@ def make_app(
         cookie_secret=cookie_secret(Auth.instance().api_token),
         prefix=base,
         navigation=navigation,
+        first=first,
     )
 
 

@@ -259,6 +259,7 @@ class Page(Handler):
             "hub": hub,
             "static": f"{hub}static/",
             "base": self.settings["prefix"],
+            "first": self.settings["first"],
             "navigation": self.settings["navigation"](getattr(self, "actor", None)),
             "here": self.request.path,
             "user": None if model is None else model["name"],

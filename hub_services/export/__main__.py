@@ -133,6 +133,7 @@ def make_app(
             *apis.routes(prefix, operations, document),
         ],
         navigation=pages.navigation(hub, base),
+        first="Exports",
     )
 
 

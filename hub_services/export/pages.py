@@ -54,9 +54,10 @@ def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
 
     def shown(actor: Actor | None) -> Sequence[Link]:
         links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token")]
+        usage = f"{base.removesuffix('export/')}quota/"
         if actor is not None and actor.is_admin:
             links.append(Link("Admin", f"{hub}admin"))
-        return [*links, Link("Exports", base)]
+        return [*links, Link("Usage", usage), Link("Exports", base)]
 
     return shown
 

@@ -81,6 +81,9 @@ class Settings:
     mail_from: str = ""
     """EUGO_MAIL_FROM: who sends."""
 
+    has_exports: bool = False
+    """EUGO_HAS_EXPORTS: whether there is an export service, to which the bar leads; empty: no."""
+
     @property
     def place(self) -> Place:
         """Where the service listens."""
@@ -117,6 +120,7 @@ class Settings:
             public_url=environment.get("EUGO_PUBLIC_URL") or "",
             smtp_url=environment.get("EUGO_SMTP_URL") or "",
             mail_from=environment.get("EUGO_MAIL_FROM") or "",
+            has_exports=bool(environment.get("EUGO_HAS_EXPORTS")),
         )
 
 
@@ -167,7 +171,7 @@ def make_app(
             (f"{base}usage.csv", pages.UsageSheet, {"office": office}),
             *apis.routes(prefix, operations, document),
         ],
-        navigation=pages.navigation(hub, base, office),
+        navigation=pages.navigation(hub, base, office, has_exports=settings.has_exports),
     )
 
 

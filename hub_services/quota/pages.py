@@ -41,7 +41,9 @@ class Choice(NamedTuple):
     chosen: bool
 
 
-def navigation(hub: str, base: str, office: Office) -> Callable[[Actor | None], Sequence[Link]]:
+def navigation(
+    hub: str, base: str, office: Office, *, has_exports: bool = False
+) -> Callable[[Actor | None], Sequence[Link]]:
     """Return what the bar shows to whom, by the settings as last read."""
 
     def leads(actor: Actor) -> bool:
@@ -53,6 +55,8 @@ def navigation(hub: str, base: str, office: Office) -> Callable[[Actor | None], 
 
     def shown(actor: Actor | None) -> Sequence[Link]:
         links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token"), Link("Usage", base)]
+        if has_exports:
+            links.append(Link("Exports", f"{base.removesuffix('quota/')}export/"))
         if actor is not None and actor.is_admin:
             links.insert(2, Link("Admin", f"{hub}admin"))
             links.append(Link("Plans and quotas", f"{base}admin"))

@@ -22,19 +22,19 @@ NOTEBOOK = {
 
 @pytest.fixture(scope="module")
 def stopped(hub):
-    """Ines wrote a notebook in a workspace, which was stopped."""
-    hub.ask("POST", "/users/ines")
-    assert hub.start_light("ines").status in {201, 202}
-    hub.until_ready("ines")
+    """Noor wrote a notebook in a workspace, which was stopped."""
+    hub.ask("POST", "/users/noor")
+    assert hub.start_light("noor").status in {201, 202}
+    hub.until_ready("noor")
     write = "mkdir -p work && cat > work/mine.ipynb && ln -s /etc/passwd work/link && echo x > work/x.csv"
     hub.kubectl(
-        "exec", "-i", "-n", "eugo", "jupyter-ines", "-c", "notebook", "--", "sh", "-c", write,
+        "exec", "-i", "-n", "eugo", "jupyter-noor", "-c", "notebook", "--", "sh", "-c", write,
         stdin=json.dumps(NOTEBOOK),
     )  # fmt: skip
-    hub.stop("ines")
-    hub.until(lambda: not hub.server("ines").get("pending"), "it does not stop")
+    hub.stop("noor")
+    hub.until(lambda: not hub.server("noor").get("pending"), "it does not stop")
     yield
-    hub.stop("ines")
+    hub.stop("noor")
 
 
 def exporters(hub):
@@ -53,7 +53,7 @@ def unpacked(path):
 
 @pytest.mark.usefixtures("stopped")
 def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, opened):  # noqa: F811
-    page = opened("ines")
+    page = opened("noor")
     row = page.get_by_role("row").filter(has_text="Stopped")
     row.locator("summary").press("Enter")
     row.get_by_role("link", name="Download Notebooks").press("Enter")
@@ -73,13 +73,13 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
     expect(page.locator("#eugo-progress")).to_contain_text(
         "Your browser has the file", timeout=MINUTE
     )
-    assert hub.server("ines") == {} or not hub.server("ines").get("ready"), "it was not started"
+    assert hub.server("noor") == {} or not hub.server("noor").get("ready"), "it was not started"
 
     link = f"{hub.demo.ready['url']}{download.get_attribute('href')}"
     other = opened("somebody-else")
     answer = other.goto(link)
     assert answer.status == 403
-    expect(other.locator("main")).to_contain_text("This link is for ines alone")
+    expect(other.locator("main")).to_contain_text("This link is for noor alone")
     assert other.goto(page.url).status == 404
 
     page.get_by_role("button", name="Revoke the link").press("Enter")
@@ -93,7 +93,7 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
 
 @pytest.mark.usefixtures("stopped")
 def test_it_works_without_javascript(hub, opened, chromium):  # noqa: F811 - the fixture
-    cookies = opened("ines").context.storage_state()
+    cookies = opened("noor").context.storage_state()
     plain = chromium.new_context(java_script_enabled=False, storage_state=cookies)
     try:
         page = plain.new_page()
@@ -115,7 +115,7 @@ def test_it_works_without_javascript(hub, opened, chromium):  # noqa: F811 - the
 @pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
-    page = opened("ines", width=width, scheme=scheme)
+    page = opened("noor", width=width, scheme=scheme)
     page.goto(f"{hub.demo.ready['url']}/services/export/")
     page.get_by_role("button", name="Prepare export").click()
     expect(page.get_by_role("link", name="as ZIP")).to_be_visible(timeout=MINUTE)
