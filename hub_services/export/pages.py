@@ -165,6 +165,11 @@ class Download(Page):
         self._office = office
         self._exporters = exporters
 
+    def _request_summary(self) -> str:
+        """Return what is logged: a link without what makes it one."""
+        before, _, rest = super()._request_summary().partition("/download/")
+        return f"{before}/download/{rest.partition('/')[0]}/…"
+
     async def get(self, identifier: str, signature: str, _name: str) -> None:
         """Send it, as it is made."""
         export = await self._office.fetch(self.actor, identifier, signature)

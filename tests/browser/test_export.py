@@ -37,11 +37,11 @@ def stopped(hub):
     hub.stop("noor")
 
 
-def exporters(hub):
+def exporters(hub, export):
     return [
         each["metadata"]["name"]
         for each in hub.kubectl.objects("pods", "eugo")
-        if each["metadata"].get("labels", {}).get("component") == "exporter"
+        if each["metadata"].get("labels", {}).get("eugo.dev/export") == export
     ]
 
 
@@ -81,6 +81,8 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
     assert answer.status == 403
     expect(other.locator("main")).to_contain_text("This link is for noor alone")
     assert other.goto(page.url).status == 404
+    export = page.url.rpartition("/")[2]
+    assert len(exporters(hub, export)) == 1
 
     page.get_by_role("button", name="Revoke the link").press("Enter")
     expect(page.locator("main")).to_contain_text("Revoked")
@@ -88,7 +90,7 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
     assert answer.status == 410
     expect(page.get_by_role("link", name="Create a new export")).to_be_visible()
     has_no_violation(page)
-    hub.until(lambda: not exporters(hub), "its Pod was not removed")
+    hub.until(lambda: not exporters(hub, export), "its Pod was not removed")
 
 
 @pytest.mark.usefixtures("stopped")

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import threading
-import time
 import zipfile
 
 import pytest
@@ -99,21 +97,21 @@ def test_what_cannot_be_had_says_why(eugo, tmp_path):
     assert "cannot be written" in stderr
 
 
-def test_a_download_that_breaks_off_says_so_and_leaves_no_file(service, eugo, home, tmp_path):
+def test_a_download_that_breaks_off_says_so_and_leaves_no_file(
+    service, eugo, home, tmp_path, monkeypatch
+):
     (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
     target = tmp_path / "target"
     target.mkdir()
 
-    def kill():
-        deadline = time.monotonic() + 30
-        while not list(target.iterdir()) and time.monotonic() < deadline:
-            time.sleep(0.01)
+    def watched(chunks, _size):
+        yield next(chunks)
+        assert list(target.iterdir())
         service.cluster.kill()
+        yield from chunks
 
-    killing = threading.Thread(target=kill)
-    killing.start()
+    monkeypatch.setattr(exports, "_watched", watched)
     code, _, stderr = eugo("export", "create", "lab", "--to", str(target))
-    killing.join()
     assert code == 3
     assert "broke off" in stderr
     assert list(target.iterdir()) == []
