@@ -28,6 +28,7 @@ from eugospawner.store.identities import Identities
 from eugospawner.store.invitations import Invitations
 from eugospawner.store.refusals import Refusals
 from eugospawner.store.sessions import Sessions
+from eugospawner.store.shares import Shares
 from eugospawner.store.volumes import Volumes, read_held, read_volumes
 from eugospawner.store.workspaces import Workspaces, read_holders, read_workspaces
 from eugospawner.store.writer import Writer
@@ -85,6 +86,7 @@ class Store:
         invitations: Who was asked into an organization.
         refusals: Requests that were refused.
         sessions: Runs of workspaces.
+        shares: Documents that others may read.
         volumes: Extra volumes of owners.
         workspaces: Servers of owners, with their names.
     """
@@ -97,6 +99,7 @@ class Store:
     invitations: Invitations
     refusals: Refusals
     sessions: Sessions
+    shares: Shares
     volumes: Volumes
     workspaces: Workspaces
 
@@ -111,6 +114,7 @@ class Store:
         self.invitations = Invitations(database, self._writer)
         self.refusals = Refusals(database, self._writer)
         self.sessions = Sessions(database, self._writer)
+        self.shares = Shares(database, self._writer)
         self.volumes = Volumes(database, self._writer)
         self.workspaces = Workspaces(database, self._writer)
 

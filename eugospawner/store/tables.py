@@ -560,6 +560,40 @@ class ExportRow(Base):
     downloaded_at: Mapped[datetime | None] = mapped_column(comment="UTC; the last time.")
 
 
+class ShareRow(Base):
+    """A document that others may read."""
+
+    __tablename__ = "shares"
+    __table_args__ = (
+        CheckConstraint("form IN ('html', 'pdf')", name="form"),
+        CheckConstraint("size_bytes >= 0", name="size_bytes"),
+        Index("ix_shares_creator", "creator", "created_at"),
+        Index("ix_shares_expires_at", "expires_at"),
+        {"comment": "Documents made of notebooks that others may read."},
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, comment="Random.")
+    owner: Mapped[str] = mapped_column(comment="User name: whose workspace the notebook is in.")
+    server: Mapped[str] = mapped_column(comment="Server name; empty for the default server.")
+    creator: Mapped[str] = mapped_column(comment="User name: who shares it.")
+    notebook: Mapped[str] = mapped_column(comment="Where the notebook is, as people read it.")
+    form: Mapped[str] = mapped_column(comment="html or pdf.")
+    name: Mapped[str] = mapped_column(comment="Name of the file.")
+    people: Mapped[str] = mapped_column(comment="JSON: user names that may read it.")
+    groups: Mapped[str] = mapped_column(comment="JSON: keys of groups whose members may.")
+    organization: Mapped[str] = mapped_column(
+        comment="Key of the organization whose members may; empty: none."
+    )
+    size_bytes: Mapped[int] = mapped_column(comment="Of the document.")
+    document: Mapped[bytes | None] = mapped_column(
+        comment="As it was shared. Absent: it has ended."
+    )
+    created_at: Mapped[datetime] = mapped_column(comment="UTC.")
+    expires_at: Mapped[datetime] = mapped_column(comment="UTC; cannot be read from then on.")
+    revoked_at: Mapped[datetime | None] = mapped_column(comment="UTC. Absent: it was not.")
+    revoked_by: Mapped[str] = mapped_column(comment="User name; empty: nobody.")
+
+
 def table_of(row: type[Base]) -> Table:
     """Return the table behind *row*, for statements that skip the ORM's bookkeeping."""
     return cast("Table", row.__table__)

@@ -48,6 +48,7 @@ class DoorReason(StrEnum):
     NOT_SET_UP = "not-set-up"
     STORE_UNAVAILABLE = "store-unavailable"
     HUB_UNAVAILABLE = "hub-unavailable"
+    SHARE_REFUSED = "share-refused"
     EXPORT_FAILED = "export-failed"
     FAILED = "failed"
 
@@ -67,6 +68,7 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
     DoorReason.NOT_JSON: (415, "The body is not declared as application/json."),
     DoorReason.SETTINGS_WRONG: (422, "With this change the settings would make no sense."),
+    DoorReason.SHARE_REFUSED: (422, "It cannot be shared, or not with these."),
     DoorReason.TOO_MANY: (429, "There are as many of it as one person may have at a time."),
     DoorReason.FAILED: (500, "A fault of ours; the service's log has it."),
     DoorReason.NOT_SET_UP: (501, "This deployment has not set up what that needs."),

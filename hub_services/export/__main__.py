@@ -30,6 +30,7 @@ from hub_services.common.web import Auth
 from hub_services.export import api, pages
 from hub_services.export.cluster import Cluster
 from hub_services.export.exporters import Exporters, Means
+from hub_services.export.lounge import Lounge
 from hub_services.export.office import Office
 from hub_services.export.service import Preparer, Swept
 
@@ -108,6 +109,7 @@ def make_app(
     place: Place,
     *,
     office: Office,
+    lounge: Lounge,
     exporters: Exporters,
     newest: Newest,
     sweeper: Sweeper,
@@ -116,11 +118,12 @@ def make_app(
     """Return the application."""
     base, hub = place.prefix, Auth.instance().hub_prefix
     prefix = f"{base}api/v1"
-    operations = api.operations(office)
+    operations = api.operations(office, lounge)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
-    desk = {"office": office, "newest": newest}
+    desk = {"office": office, "lounge": lounge, "newest": newest}
+    shared = {"lounge": lounge, "newest": newest}
     fetched = {"office": office, "exporters": exporters}
     return serving.make_app(
         place,
@@ -130,6 +133,9 @@ def make_app(
             (base, pages.ExportsPage, desk),
             (f"{base}exports/([^/]+)", pages.ExportPage, desk),
             (f"{base}download/([^/]+)/([^/]+)/([^/]+)", pages.Download, fetched),
+            (f"{base}shares", pages.SharesPage, {"lounge": lounge}),
+            (f"{base}shared/([^/]+)", pages.SharedPage, shared),
+            (f"{base}shared/([^/]+)/document", pages.SharedDocument, {"lounge": lounge}),
             *apis.routes(prefix, operations, document),
         ],
         navigation=pages.navigation(hub, base),
@@ -165,6 +171,14 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             prefix=settings.place.prefix,
             wake=wakeup.set,
         )
+        lounge = Lounge(
+            newest=newest,
+            open_store=store,
+            lives=office.lives,
+            exporters=exporters,
+            clock=clock,
+            prefix=settings.place.prefix,
+        )
         preparer = Preparer(
             open_store=store, exporters=exporters, cluster=cluster, lease=lease, clock=clock
         )
@@ -175,6 +189,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
                 make_app(
                     settings.place,
                     office=office,
+                    lounge=lounge,
                     exporters=exporters,
                     newest=newest,
                     sweeper=sweeper,

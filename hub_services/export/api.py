@@ -10,6 +10,7 @@ from hub_services.common.problems import DoorReason
 from hub_services.export import models
 
 if TYPE_CHECKING:
+    from hub_services.export.lounge import Lounge
     from hub_services.export.office import Office
 
 TITLE: Final = "Eugo exports"
@@ -19,7 +20,7 @@ VERSION: Final = "1"
 _EXPORT: Final = "/exports/{id}"
 
 
-def operations(office: Office) -> tuple[Operation, ...]:
+def operations(office: Office, lounge: Lounge) -> tuple[Operation, ...]:
     """Return all operations, in the order of the reference."""
     return (
         Operation(
@@ -59,5 +60,38 @@ def operations(office: Office) -> tuple[Operation, ...]:
             answer=models.Export,
             refuses=(DoorReason.NOT_FOUND,),
             run=office.revoke,
+        ),
+        Operation(
+            method="GET",
+            path="/shares",
+            name="list_shares",
+            summary="What you share, and what others share with you.",
+            answer=models.Shares,
+            run=lounge.listed,
+        ),
+        Operation(
+            method="POST",
+            path="/shares",
+            name="create_share",
+            summary="Let others read the document of an export, as it is now.",
+            body=models.NewShare,
+            answer=models.Share,
+            refuses=(
+                DoorReason.NOT_FOUND,
+                Reason.WORKSPACE_UNKNOWN,
+                DoorReason.SHARE_REFUSED,
+                DoorReason.EXPORT_FAILED,
+            ),
+            run=lounge.create,
+        ),
+        Operation(
+            method="DELETE",
+            path="/shares/{id}",
+            name="revoke_share",
+            summary="Take a share back: nobody reads it any more.",
+            takes=models.SharePath,
+            answer=models.Share,
+            refuses=(DoorReason.NOT_FOUND,),
+            run=lounge.revoke,
         ),
     )

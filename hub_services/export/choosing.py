@@ -79,7 +79,9 @@ def choice_of(folder: str, *, notebooks: bool, mounts: Mapping[str, str]) -> dic
             if whole == mount or whole.startswith(f"{mount}/"):
                 inside = whole[len(mount) :].lstrip("/")
                 return {name: {"folder": inside, "notebooks": notebooks}}
-    problem = f"lies in no volume of the workspace: begin it with {' or '.join(mounts)}, without .."
+    problem = (
+        f"lies in no volume of the workspace: begin it with {' or '.join(mounts)}, and without “..”"
+    )
     raise Fault(
         DoorReason.MALFORMED,
         f"The folder {folder!r} {problem}.",

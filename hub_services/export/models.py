@@ -116,6 +116,57 @@ class Export(BaseModel):
     sending: Sent | None = Field(description="Null: nothing is being sent.")
 
 
+class NewShare(BaseModel):
+    """Who may read the document of an export, and for how long."""
+
+    model_config = _TAKEN
+
+    export: Identifier = Field(description="An export of yours as HTML or PDF, which is ready.")
+    people: list[Name] = Field(default=[], max_length=1000, description="User names.")
+    groups: list[Name] = Field(default=[], max_length=100, description="Keys of groups of yours.")
+    organization: bool = Field(default=False, description="Everybody in your organization.")
+    days: int = Field(default=7, ge=1, le=90, description="How long it can be read.")
+
+
+class SharePath(BaseModel):
+    """Which share."""
+
+    model_config = _TAKEN
+
+    id: Identifier = Field(description="As it was given.")
+
+
+class Share(BaseModel):
+    """A document that others may read."""
+
+    model_config = _GIVEN
+
+    id: str
+    creator: str = Field(description="Who shares it.")
+    notebook: str = Field(description="What it was made of.")
+    format: str = Field(description="`html` or `pdf`.")
+    name: str = Field(description="Of the file.")
+    audience: str = Field(
+        description="Who may read it, as people read it; empty: not yours to know."
+    )
+    bytes: int
+    created_at: datetime
+    expires_at: datetime
+    standing: Literal["open", "expired", "revoked"]
+    word: str = Field(description="That as people read it.")
+    tone: str = Field(description="How its badge looks.")
+    page: str = Field(description="Where it is read, below the hub's address.")
+
+
+class Shares(BaseModel):
+    """What who asks shares, and what others share with them; newest first."""
+
+    model_config = _GIVEN
+
+    mine: list[Share]
+    with_me: list[Share]
+
+
 class Exports(BaseModel):
     """What who asks took, newest first."""
 

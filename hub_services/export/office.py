@@ -54,6 +54,9 @@ class Office:
         slug: Makes a user's name fit for a label.
         prefix: Of the service's addresses, below the hub's.
         wake: Has what was put on record be prepared now.
+
+    Attributes:
+        lives: Says who may do what to which workspace.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Office:
         self._clock = clock
         self._prefix = prefix
         self._wake = wake
-        self._lives = Lives(store=open_store, settings=newest.settings, now=clock.now, slug=slug)
+        self.lives = Lives(store=open_store, settings=newest.settings, now=clock.now, slug=slug)
 
     async def workspaces(self, actor: Actor) -> Sequence[Workspace]:
         """Return the workspaces of *actor* of which they may take something."""
@@ -82,7 +85,7 @@ class Office:
         return [
             each
             for each in await store.workspaces.of_owner(actor.name)
-            if may(actor, Action.DOWNLOAD, self._lives.target_of(settings, each), people)
+            if may(actor, Action.DOWNLOAD, self.lives.target_of(settings, each), people)
         ]
 
     async def listed(self, actor: Actor) -> models.Exports:
@@ -100,7 +103,7 @@ class Office:
             Fault: The folder lies in no volume, or they have too many at a time.
         """
         owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
-        found = await self._lives.find_for(actor, Action.DOWNLOAD, owner, server)
+        found = await self.lives.find_for(actor, Action.DOWNLOAD, owner, server)
         store, settings, now = (
             await self._open_store(),
             await self._newest.settings(),
@@ -152,7 +155,7 @@ class Office:
         store = await self._open_store()
         found = await store.exports.get(identifier)
         export = links.check(found, signature, by=actor.name, now=self._clock.now())
-        await self._lives.find_for(actor, Action.DOWNLOAD, export.owner, export.server)
+        await self.lives.find_for(actor, Action.DOWNLOAD, export.owner, export.server)
         await store.audit.record(
             "download",
             object_of(export.owner, export.server),

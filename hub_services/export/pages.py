@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from eugospawner.store.exports import Export
     from hub_services.common.newest import Newest
     from hub_services.export.exporters import Exporters
+    from hub_services.export.lounge import Lounge
     from hub_services.export.office import Office
 
 _TYPES: Final = {
@@ -63,9 +64,10 @@ def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
 
 
 class _ExportPage(Page):
-    def initialize(self, office: Office, newest: Newest) -> None:
+    def initialize(self, office: Office, lounge: Lounge, newest: Newest) -> None:
         """Take over who answers."""
         self._office = office
+        self._lounge = lounge
         self._newest = newest
 
     async def zone(self) -> str:
@@ -125,6 +127,7 @@ class ExportsPage(_ExportPage):
         self.render_page(
             "exports.html",
             exports=(await self._office.listed(self.actor)).exports,
+            shares=await self._lounge.listed(self.actor),
             workspaces=workspaces,
             chosen=chosen,
             folder=folder,
@@ -142,7 +145,21 @@ class ExportPage(_ExportPage):
         """Show it."""
         zone = await self.zone()
         found = await self._office.one(self.actor, _path(identifier))
-        self.render_page("export.html", export=found, when=lambda at: local(at, zone))
+        directory = (await self._newest.last_good()).directory
+        person = directory.people.get(self.actor.name)
+        groups = sorted(person.groups) if person else []
+        organization = directory.organizations.get(person.organization) if person else None
+        self.render_page(
+            "export.html",
+            export=found,
+            groups=[
+                (key, directory.groups[key].display_name)
+                for key in groups
+                if key in directory.groups
+            ],
+            organization=None if organization is None else organization.display_name,
+            when=lambda at: local(at, zone),
+        )
 
     async def post(self, identifier: str) -> None:
         """Revoke it."""
@@ -155,6 +172,85 @@ def _path(identifier: str) -> models.ExportPath:
         return models.ExportPath(id=identifier)
     except ValidationError as error:
         raise Fault(DoorReason.NOT_FOUND, "There is no such export.") from error
+
+
+class SharesPage(Page):
+    """Where a share is made and taken back; what there is stands on the page of exports."""
+
+    def initialize(self, lounge: Lounge) -> None:
+        """Take over who answers."""
+        self._lounge = lounge
+
+    async def post(self) -> None:
+        """Do what the pressed button says."""
+        if self.get_body_argument("action", "") == "revoke":
+            await self._lounge.revoke(self.actor, _share_path(self.get_body_argument("id", "")))
+            self.redirect(f"{self.settings['prefix']}#eugo-shares", status=303)
+            return
+        try:
+            new = models.NewShare(
+                export=self.get_body_argument("export", ""),
+                people=_names(self.get_body_argument("people", "")),
+                groups=self.get_body_arguments("group"),
+                organization=bool(self.get_body_argument("organization", "")),
+                days=int(self.get_body_argument("days", "7")),
+            )
+        except (ValidationError, ValueError) as error:
+            message = "Write user names with commas between them, and 1 to 90 days."
+            raise Fault(DoorReason.MALFORMED, message) from error
+        made = await self._lounge.create(self.actor, new)
+        self.redirect(made.page, status=303)
+
+
+def _names(text: str) -> list[str]:
+    return [name for each in text.split(",") if (name := each.strip())]
+
+
+class SharedPage(Page):
+    """What somebody shares, for whom it is."""
+
+    def initialize(self, lounge: Lounge, newest: Newest) -> None:
+        """Take over who answers."""
+        self._lounge = lounge
+        self._newest = newest
+
+    async def get(self, identifier: str) -> None:
+        """Show it."""
+        share = await self._lounge.read(self.actor, _share_path(identifier))
+        zone = (await self._newest.last_good()).catalog.zone
+        policy = str(self._headers.get("Content-Security-Policy"))
+        self.set_header("Content-Security-Policy", f"{policy}; frame-src 'self'")
+        self.render_page("shared.html", share=share, when=lambda at: local(at, zone))
+
+
+class SharedDocument(Page):
+    """The document of a share: in its frame, or to be kept."""
+
+    def initialize(self, lounge: Lounge) -> None:
+        """Take over who answers."""
+        self._lounge = lounge
+
+    async def get(self, identifier: str) -> None:
+        """Send it."""
+        share, document = await self._lounge.open(self.actor, _share_path(identifier))
+        is_kept = share.form != "html" or bool(self.get_query_argument("keep", ""))
+        self.set_header("Content-Type", _TYPES[share.form])
+        self.set_header("Content-Security-Policy", f"sandbox; {POLICY}; frame-ancestors 'self'")
+        self.set_header("Referrer-Policy", "no-referrer")
+        self.set_header("Content-Disposition", _disposition(share.name, is_kept=is_kept))
+        self.finish(document)
+
+
+def _share_path(identifier: str) -> models.SharePath:
+    try:
+        return models.SharePath(id=identifier)
+    except ValidationError as error:
+        raise Fault(DoorReason.NOT_FOUND, "There is no such share.") from error
+
+
+def _disposition(name: str, *, is_kept: bool) -> str:
+    kind = "attachment" if is_kept else "inline"
+    return f"{kind}; filename=\"{name}\"; filename*=UTF-8''{quote(name)}"
 
 
 class Download(Page):
@@ -203,9 +299,6 @@ class Download(Page):
         # What people wrote is never a page of ours: it is kept, not shown, and if shown may do nothing.
         self.set_header("Content-Type", _TYPES[form_of(export.choice)])
         self.set_header("Content-Security-Policy", f"sandbox; {POLICY}; frame-ancestors 'none'")
-        self.set_header(
-            "Content-Disposition",
-            f"attachment; filename=\"{export.name}\"; filename*=UTF-8''{quote(export.name)}",
-        )
+        self.set_header("Content-Disposition", _disposition(export.name, is_kept=True))
         self.set_header("Referrer-Policy", "no-referrer")
         self.set_header("X-Accel-Buffering", "no")

@@ -119,6 +119,7 @@ class Preparer:
                 task = asyncio.create_task(self._prepare(each), name=f"export {each.id}")
                 self._at_work[each.id] = task
                 task.add_done_callback(lambda _, export=each.id: self._at_work.pop(export, None))  # type: ignore[misc]
+        await store.shares.clear(now)
         pods = await self._cluster.exporters()
         removed = 0
         for pod in pods:

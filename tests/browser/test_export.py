@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE
-from tests.browser.test_access import opened  # noqa: F401 - a fixture
+from tests.browser.test_access import aside, opened  # noqa: F401 - a fixture
 from tests.browser.test_spawn_page import fits, has_no_violation
+from tests.integration.hub.test_entitlements import change
 
 pytestmark = [pytest.mark.cluster, pytest.mark.browser]
 
@@ -91,6 +92,43 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
     expect(page.get_by_role("link", name="Create a new export")).to_be_visible()
     has_no_violation(page)
     hub.until(lambda: not exporters(hub, export), "its Pod was not removed")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_notebook_is_shared_as_a_page_with_a_colleague_and_taken_back(hub, opened):  # noqa: F811
+    for name in ("noor", "omar"):
+        aside(change, hub, "people", name, {"organization": "acme"})
+    page = opened("noor")
+    page.goto(f"{hub.demo.ready['url']}/services/export/")
+    page.get_by_label("Folder").fill("work/mine.ipynb")
+    page.get_by_label("One notebook as HTML").check()
+    page.get_by_role("button", name="Prepare export").press("Enter")
+    people = page.get_by_label("People")
+    expect(people).to_be_visible(timeout=MINUTE)
+    has_no_violation(page)
+    people.fill("somebody-else")
+    page.get_by_role("button", name="Share", exact=True).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("nobody of that name is in your organization")
+    page.go_back()
+    page.get_by_label("People").fill("omar")
+    page.get_by_role("button", name="Share", exact=True).press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("mine.ipynb")
+    expect(page.locator("main")).to_contain_text("You share it with omar")
+    reader = opened("omar")
+    reader.goto(f"{hub.demo.ready['url']}/services/export/")
+    reader.get_by_role("link", name="mine.ipynb").click()
+    expect(reader.locator("main")).to_contain_text("Shared by noor")
+    frame = reader.frame_locator("iframe")
+    expect(frame.locator("body")).to_contain_text("mine")
+    reader.screenshot(path=ARTIFACTS / "shared-1280-light.png", full_page=True)
+    has_no_violation(reader)
+    assert fits(reader)
+    outsider = opened("somebody-else")
+    assert outsider.goto(page.url).status == 403
+    page.get_by_role("button", name="Share it no longer").press("Enter")
+    expect(page.get_by_role("table", name="Newest first").last).to_contain_text("Revoked")
+    assert reader.reload().status == 410
+    expect(reader.get_by_role("alert")).to_contain_text("noor shares this no longer")
 
 
 @pytest.mark.usefixtures("stopped")

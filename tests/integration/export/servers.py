@@ -25,6 +25,7 @@ from hub_services.export.choosing import HOME, name_of
 from hub_services.export.cluster import Exporter
 from hub_services.export.exporter.__main__ import ADDRESS
 from hub_services.export.exporters import Exporters, Means
+from hub_services.export.lounge import Lounge
 from hub_services.export.office import Office
 from hub_services.export.service import Preparer
 from tests.factories.sessions import a_demand
@@ -180,11 +181,15 @@ class Exports(Running):
             newest=self.newest, open_store=self.opened, exporters=self.exporters, clock=self.clock,
             slug=slug_of, prefix=self.prefix, wake=self._wake,
         )  # fmt: skip
+        self.lounge = Lounge(
+            newest=self.newest, open_store=self.opened, lives=self.office.lives,
+            exporters=self.exporters, clock=self.clock, prefix=self.prefix,
+        )  # fmt: skip
         self.preparer = self.another()
         self.sweeper = make_sweeper(self.preparer.sweep_once, self.clock, lambda: self.silence)
         return make_app(
-            Place(url="", prefix=self.prefix), office=self.office, exporters=self.exporters,
-            newest=self.newest, sweeper=self.sweeper, store=self.opened,
+            Place(url="", prefix=self.prefix), office=self.office, lounge=self.lounge,
+            exporters=self.exporters, newest=self.newest, sweeper=self.sweeper, store=self.opened,
         )  # fmt: skip
 
     def another(self) -> Preparer:

@@ -24,6 +24,9 @@ OPERATIONS = (
     ("POST", "/exports"),
     ("GET", "/exports/{id}"),
     ("DELETE", "/exports/{id}"),
+    ("GET", "/shares"),
+    ("POST", "/shares"),
+    ("DELETE", "/shares/{id}"),
 )
 
 

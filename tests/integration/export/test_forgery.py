@@ -10,6 +10,7 @@ from tornado.web import RequestHandler
 from hub_services.common.api import Route
 from hub_services.common.web import Auth
 from hub_services.export import pages
+from tests.integration.export.test_api import NOTEBOOK
 from tests.integration.quota.forging import (
     SIMPLE,
     STRANGER,
@@ -20,6 +21,7 @@ from tests.integration.quota.forging import (
     send,
     signed_in,
 )
+from tests.integration.quota.servers import NOW
 
 KNOWN = "0" * 31 + "1"
 DEEDS = {
@@ -27,6 +29,12 @@ DEEDS = {
     "revoke_export": Deed(method="DELETE", path=f"api/v1/exports/{KNOWN}"),
     "ExportsPage": Deed(method="POST", path="", form={"workspace": "alice/lab"}),
     "ExportPage": Deed(method="POST", path=f"exports/{KNOWN}", form={"x": "y"}),
+    "create_share": Deed(
+        method="POST", path="api/v1/shares", body={"export": KNOWN, "people": ["bob"]}
+    ),
+    "revoke_share": Deed(method="DELETE", path=f"api/v1/shares/{KNOWN}"),
+    "SharesPage": Deed(method="POST", path="shares", form={"export": KNOWN, "people": "bob"}),
+    "SharesPage revoke": Deed(method="POST", path="shares", form={"action": "revoke", "id": KNOWN}),
 }
 
 
@@ -41,8 +49,11 @@ def tidy():
 
 
 def of_alice(service):
-    found = service.run(service.store.exports.of_creator("alice"))
-    return {each.id: each.revoked_at for each in found}
+    found = [
+        *service.run(service.store.exports.of_creator("alice")),
+        *service.run(service.store.shares.of_creator("alice")),
+    ]
+    return [(each.id, each.revoked_at) for each in found]
 
 
 @pytest.mark.parametrize("name", DEEDS)
@@ -51,6 +62,18 @@ def test_nothing_is_done_that_was_forged_and_what_is_honest_is(service, name, mo
     monkeypatch.setattr(
         "hub_services.export.office.uuid.uuid4", lambda: type("U", (), {"hex": KNOWN})
     )
+    if "share" in name.lower():
+        put = service.store.changes.put
+        for each in ("alice", "bob"):
+            document = {"organization": "acme"}
+            service.run(put("people", each, document, actor="ada", reason="x", at=NOW))
+        (service.cluster.volume("alice") / "a.ipynb").write_bytes(NOTEBOOK)
+        body = {"server": "lab", "folder": "a.ipynb", "format": "html"}
+        service.ask("POST", "/exports", body, token="t-alice")
+        service.sweep()
+    if name in {"revoke_share", "SharesPage revoke"}:
+        body = {"export": KNOWN, "people": ["bob"]}
+        service.ask("POST", "/shares", body, token="t-alice")
     if name in {"revoke_export", "ExportPage"}:
         service.ask("POST", "/exports", {"server": "lab"}, token="t-alice")
     before = of_alice(service)
@@ -82,5 +105,5 @@ def test_every_route_that_writes_has_a_row(service):
                 RequestHandler, method.lower()
             ):
                 found.add(rule.target.__name__)
-    assert found == set(DEEDS)
+    assert found == {each.partition(" ")[0] for each in DEEDS}
     assert {pages.ExportsPage.__name__, pages.ExportPage.__name__} < found
