@@ -54,7 +54,7 @@ class Act:
     Something that can be done, or why it cannot.
 
     Attributes:
-        key: `Operation`, or one of ``open``, ``keep``, ``extend``, ``switch-queue``.
+        key: `Operation`, or one of ``open``, ``keep``, ``extend``, ``switch-queue``, ``download``.
         denied: Why who looks may not, with who can grant it; empty: they may.
     """
 
@@ -190,6 +190,7 @@ def show(
 
 
 #: Where there is something to take away (features, state machine).
+_TAKE_AWAY: Final = frozenset({Operation.SUSPEND, Operation.DELETE, Operation.TERMINATE})
 _HAVE_FILES: Final = frozenset({State.RUNNING, State.STOPPED, State.SUSPENDED})
 
 
@@ -201,9 +202,13 @@ def _acts(
         yield Act(key="open", label="Open", denied=denied(Action.ACCESS))
     if state is State.STOPPED and workspace.because == Ending.WINDOW:
         yield Act(key="switch-queue", label="Switch to Default Queue", denied=denied(Action.DEPLOY))
-    if state in _HAVE_FILES:
-        yield Act(key="download", label="Download Notebooks", denied=denied(Action.DOWNLOAD))
+    download = Act(key="download", label="Download Notebooks", denied=denied(Action.DOWNLOAD))
+    is_offered = state not in _HAVE_FILES
     for operation in operations_of(state):
+        # Before what takes it away: whoever looks for the one should meet the other first.
+        if not is_offered and operation in _TAKE_AWAY:
+            is_offered = True
+            yield download
         refused = denied(NEEDS[operation])
         # Suspending is for others to do: whoever may not is not told of it.
         if refused and operation is Operation.SUSPEND:

@@ -123,6 +123,12 @@ class Exports:
         rows = await self._database.read("read exports", _OF_CREATOR, values)
         return tuple(_export(row) for row in rows)
 
+    async def alive_of(self, owner: str, server: str, now: datetime) -> tuple[Export, ...]:
+        """Return those of one workspace that can still be fetched, or will be, oldest first."""
+        values = storable({"owner": owner, "server": server, "now": now})
+        rows = await self._database.read("read exports", _ALIVE_OF, values)
+        return tuple(_export(row) for row in rows)
+
     async def alive(self, now: datetime) -> tuple[Export, ...]:
         """Return those that are being prepared, and those whose link is good, oldest first."""
         rows = await self._database.read("read exports", _ALIVE, storable({"now": now}))
@@ -257,6 +263,9 @@ _ALIVE: Final = (
         | ((_COLUMN.state == Standing.READY) & (_COLUMN.expires_at > bindparam("now"))),
     )
     .order_by(_COLUMN.created_at, _COLUMN.id)
+)
+_ALIVE_OF: Final = _ALIVE.where(
+    _COLUMN.owner == bindparam("owner"), _COLUMN.server == bindparam("server")
 )
 _SET_READY: Final = (
     update(_TABLE)

@@ -110,6 +110,12 @@ class Shares:
         rows = await self._database.read("read shares", _OPEN, storable({"now": now}))
         return tuple(_share(row) for row in rows)
 
+    async def open_of(self, owner: str, server: str, now: datetime) -> tuple[Share, ...]:
+        """Return what is shared at *now* of one workspace."""
+        values = storable({"owner": owner, "server": server, "now": now})
+        rows = await self._database.read("read shares", _OPEN_OF, values)
+        return tuple(_share(row) for row in rows)
+
     async def revoke(self, identifier: str, *, actor: str, at: datetime) -> Share | None:
         """
         Take a share back, and its document away; `None`: there is none, or it was revoked before.
@@ -198,6 +204,9 @@ _OPEN: Final = (
     .where(_COLUMN.revoked_at.is_(None), _COLUMN.expires_at > bindparam("now"))
     .order_by(_COLUMN.created_at.desc(), _COLUMN.id)
     .limit(MOST)
+)
+_OPEN_OF: Final = _OPEN.where(
+    _COLUMN.owner == bindparam("owner"), _COLUMN.server == bindparam("server")
 )
 _SET_REVOKED: Final = (
     update(_TABLE)

@@ -37,6 +37,9 @@ _log: Final = logging.getLogger(__name__)
 NAME: Final = "culler"
 #: How many stops are under way at once: the hub's proxy is told of each.
 _AT_ONCE: Final = 10
+#: How many are put on record together: a transaction costs more than what is written in it. The last of
+#: them is said to be stopping some seconds before its turn comes.
+_TOGETHER: Final = 100
 #: One stop; a hub that is slower is asked again.
 _STOP_SECONDS: Final = 30
 
@@ -133,18 +136,11 @@ class Culler:
             at=now, idle_before=now - deadlines.shortest_idle_limit(catalog)
         )
         sessions = await self._with_gpus_seen(store, sessions, catalog, now)
-        done = Counter[str]()
-        turn = asyncio.Semaphore(_AT_ONCE)
         mine = [each for each in await store.sessions.stopping() if each.stop_by == NAME]
-        acts = [
-            *(self._again(each) for each in mine),
-            *(self._stop(store, each) for each in rules.to_stop(sessions, catalog, now)),
-        ]
-        outcomes = await asyncio.gather(
-            *(in_turn(turn, act, seconds=_STOP_SECONDS, log=_log) for act in acts)
-        )
-        for outcome in outcomes:
-            done[outcome] += 1
+        done = Counter(await self._in_turn(_AT_ONCE, *(self._again(each) for each in mine)))
+        stops = rules.to_stop(sessions, catalog, now)
+        for first in range(0, len(stops), _TOGETHER):
+            done.update(await self._stop(store, stops[first : first + _TOGETHER]))
         deleted = await self._delete(store, catalog, now)
         return Swept(
             acted=True,
@@ -181,7 +177,22 @@ class Culler:
         busy = {each.id for each in at_work if each.ends_at is None or each.ends_at > now}
         return tuple(each for each in sessions if each.id not in busy)
 
-    async def _stop(self, store: Store, stop: rules.Stop) -> str:
+    async def _stop(self, store: Store, stops: tuple[rules.Stop, ...]) -> list[str]:
+        """Put on record why each ends, all in one transaction, and have the hub stop those that do."""
+        asked = await self._in_turn(len(stops), *(self._ask(store, each) for each in stops))
+        told = [each for each, outcome in zip(stops, asked, strict=True) if outcome == "asked"]
+        outcomes = await self._in_turn(_AT_ONCE, *(self._tell(each.session) for each in told))
+        return [*(outcome for outcome in asked if outcome != "asked"), *outcomes]
+
+    @staticmethod
+    async def _in_turn(at_once: int, *acts: Awaitable[str]) -> list[str]:
+        """Return what came of *acts*, so many *at_once*."""
+        turn = asyncio.Semaphore(max(at_once, 1))
+        return await asyncio.gather(
+            *(in_turn(turn, act, seconds=_STOP_SECONDS, log=_log) for act in acts)
+        )
+
+    async def _ask(self, store: Store, stop: rules.Stop) -> str:
         session = stop.session
         asked = await store.sessions.ask_to_stop(
             session.id,
@@ -199,6 +210,9 @@ class Culler:
             session.owner, session.workspace, session.id, stop.reason,
             extra={"session": session.id, "reason": str(stop.reason)},
         )  # fmt: skip
+        return "asked"
+
+    async def _tell(self, session: Session) -> str:
         await self._hub.stop(session.owner, session.workspace, session.id)
         return "stopped"
 

@@ -38,7 +38,7 @@ def operations(office: Office, lounge: Lounge) -> tuple[Operation, ...]:
             summary="Have files of a workspace prepared for download; it is not started for that.",
             body=models.NewExport,
             answer=models.Export,
-            refuses=(Reason.WORKSPACE_UNKNOWN, DoorReason.TOO_MANY),
+            refuses=(Reason.WORKSPACE_UNKNOWN, Reason.WRONG_STATE, DoorReason.TOO_MANY),
             run=office.create,
         ),
         Operation(

@@ -181,13 +181,16 @@ class Exporters:
     async def _started(self, export: Export) -> Exporter:
         is_created = False
         while True:
-            found = [each for each in await self._cluster.exporters(export.id) if not each.is_going]
+            seen = await self._cluster.exporters(export.id)
+            found = [each for each in seen if not each.is_going]
             for each in found:
                 if each.is_ready and each.address:
                     return each
             if not found:
                 if is_created:
-                    message = "The Pod that reads the volume has ended at once. Try again, or ask an admin."
+                    why = "; ".join(filter(None, (each.trouble for each in seen)))
+                    message = f"The Pod that reads the volume has ended at once ({why or 'it does not say why'}). "
+                    message += "Try again, or ask an admin."
                     raise ExportError(message)
                 await self._create(export)
                 is_created = True

@@ -16,22 +16,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import labels, pod
 from hub_services.export.exporter.__main__ import ADDRESS, PORT, TOKEN, VOLUMES
+from hub_services.workspaces.cluster import EXPORTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 #: What the Pods are, among those of the namespace.
-COMPONENT: Final = "exporter"
+COMPONENT: Final = EXPORTER
 #: Which export a Pod is for.
 EXPORT: Final = f"{labels.PREFIX}/export"
-#: Whose volumes it mounts: a label cannot hold every name.
-OWNER: Final = labels.USER
 #: The link's hour, and a long download that began in it.
 DEADLINE_SECONDS: Final = 6 * 3600
 _GRACE_SECONDS: Final = 5
 _CONTAINER: Final = "exporter"
 _FOLDER: Final = "/volumes"
-_TEMPORARY: Final = "tmp"
+_TEMPORARY: Final = "scratch"
+#: The only place that can be written; none that an image could have something in.
+_SCRATCH: Final = "/scratch"
 _RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "2", "memory": "256Mi"},
@@ -133,6 +134,8 @@ def _make_container(
             {"name": VOLUMES, "value": json.dumps(mounts)},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": ADDRESS, "value": f"$(POD_IP):{PORT}"},
+            {"name": "TMPDIR", "value": _SCRATCH},
+            {"name": "HOME", "value": _SCRATCH},
         ],
         "ports": [{"name": _CONTAINER, "containerPort": PORT}],
         "readinessProbe": {
@@ -149,7 +152,7 @@ def _make_container(
                 {"name": f"volume-{index}", "mountPath": path, "readOnly": True}
                 for index, path in enumerate(mounts.values())
             ),
-            {"name": _TEMPORARY, "mountPath": "/tmp"},  # noqa: S108 - of the Pod's own
+            {"name": _TEMPORARY, "mountPath": _SCRATCH},
         ],
     }  # fmt: skip
 

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.lives import Lives
 from eugospawner.policy import units
+from eugospawner.policy.errors import Barred
+from eugospawner.policy.lifecycle import LOOKS, State
 from eugospawner.policy.permissions import may
+from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.store.exports import Export, Standing
 from eugospawner.store.workspaces import object_of
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 DEFAULT: Final = "_"
 #: Exports that somebody has at a time: each may need a Pod.
 MOST: Final = 10
+#: Nothing was written yet, or it is being destroyed.
+_WITHOUT_FILES: Final = frozenset({State.CREATED, State.TERMINATING, State.TERMINATED})
 _WORDS: Final[Mapping[Standing, tuple[str, str]]] = {
     Standing.PREPARING: ("Being prepared", "accent"),
     Standing.READY: ("Ready", "good"),
@@ -104,6 +109,12 @@ class Office:
         """
         owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
         found = await self.lives.find_for(actor, Action.DOWNLOAD, owner, server)
+        if found.workspace.state in _WITHOUT_FILES:
+            word = LOOKS[found.workspace.state].word
+            raise Barred(
+                Reason.WRONG_STATE,
+                f"{found.workspace.name} is {word}: there is nothing to take away.",
+            )
         store, settings, now = (
             await self._open_store(),
             await self._newest.settings(),

@@ -26,6 +26,8 @@ Json = Any
 _READ_SECONDS: Final = 10
 _NOT_FOUND: Final = 404
 _CONFLICT: Final = 409
+#: The component of Pods that read volumes (`hub_services.export.manifest`).
+EXPORTER: Final = "exporter"
 #: What KubeSpawner puts on every home, and whose it is.
 _HOMES: Final = "component=singleuser-storage"
 _HOME_OF: Final = "hub.jupyter.org/username"
@@ -46,6 +48,16 @@ class Cluster:
             f"{labels.SESSION}={session}",
         )
         return bool(found)
+
+    async def end_exporters(self, owner: str) -> None:
+        """Delete the Pods that read the volumes of *owner* for exports: a volume that is read does not go."""
+        selector = f"component={EXPORTER},{labels.USER}"
+        for pod in await self._list("list the exports", self._core.list_namespaced_pod, selector):
+            meta = pod["metadata"]
+            if _whose(pod, labels.USER) == owner and "deletionTimestamp" not in meta:
+                await cluster.delete_pod(
+                    self._core, self._namespace, meta["name"], grace_seconds=1, uid=meta["uid"]
+                )
 
     async def destroy_volume(self, owner: str, key: str) -> bool:
         """Delete the claim of an extra volume; return whether it is gone."""
@@ -97,5 +109,5 @@ class Cluster:
         return items
 
 
-def _whose(claim: Json, annotation: str) -> str:
-    return str((claim["metadata"].get("annotations") or {}).get(annotation, ""))
+def _whose(found: Json, annotation: str) -> str:
+    return str((found["metadata"].get("annotations") or {}).get(annotation, ""))

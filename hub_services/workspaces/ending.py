@@ -54,6 +54,10 @@ class Cluster(Protocol):
         """Whether a Pod of the session is there."""
         ...
 
+    async def end_exporters(self, owner: str) -> None:
+        """Delete the Pods that read the volumes of *owner* for exports: a volume that is read does not go."""
+        ...
+
     async def destroy_volume(self, owner: str, key: str) -> bool:
         """Delete the claim of an extra volume; return whether it is gone."""
         ...
@@ -178,9 +182,11 @@ class Terminator:
         owner, server = workspace.owner, workspace.server
         others = [each for each in await store.workspaces.of_owner(owner) if each.server != server]
         key = planning.volume_key(step)
+        await self._take_back(store, workspace)
         if key is not None:
             if any(key in mounted_by(each.options) for each in others):
                 return True  # somebody mounts it by now: it is kept
+            await self._cluster.end_exporters(owner)
             gone = await self._cluster.destroy_volume(owner, key)
             if gone:
                 await store.volumes.remove(owner, key)
@@ -196,10 +202,22 @@ class Terminator:
                     return False
                 return not await self._cluster.has_pod(session)
             case planning.HOME:
-                return bool(others) or await self._cluster.destroy_homes(owner)
+                if others:
+                    return True
+                await self._cluster.end_exporters(owner)
+                return await self._cluster.destroy_homes(owner)
             case _:
                 await self._hub.stop(owner, server, "", remove=True)
                 return True
+
+    async def _take_back(self, store: Store, workspace: Workspace) -> None:
+        """Take back what is exported and shared of *workspace*: all of it is destroyed, copies too."""
+        owner, server, now = workspace.owner, workspace.server, self._clock.now()
+        actor = workspace.actor or NAME
+        for export in await store.exports.alive_of(owner, server, now):
+            await store.exports.revoke(export.id, actor=actor, at=now)
+        for share in await store.shares.open_of(owner, server, now):
+            await store.shares.revoke(share.id, actor=actor, at=now)
 
 
 async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:

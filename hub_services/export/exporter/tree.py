@@ -301,6 +301,10 @@ class Most:
     size: int = 100 << 30
 
 
+#: How much one export holds, unless somebody says else.
+MOST: Final = Most()
+
+
 def survey(root: int, choice: Choice, most: Most = Most()) -> Survey:
     """
     Return what *choice* comes to in the volume whose root is open as *root*.

@@ -17,6 +17,8 @@ from datetime import timedelta
 import pytest
 
 from eugospawner.policy.errors import ClusterError
+from eugospawner.policy.lifecycle import Operation, State
+from eugospawner.store.workspaces import NewWorkspace
 from hub_services.export import service as sweeping
 from hub_services.export.exporter.render import CHROMIUM, find_chromium
 from hub_services.export.links import exporter_token
@@ -309,6 +311,31 @@ def test_what_cannot_be_had_says_why(service):
     service.cluster.end()
     found = create(service)
     assert "There is no volume home yet" in found["problem"]
+
+
+def test_of_what_was_never_started_or_is_being_destroyed_nothing_is_taken(service):
+    create_only = service.store.workspaces.create
+    service.run(
+        create_only(
+            NewWorkspace(
+                owner="alice", server="new", project="personal-alice", name=None, options={},
+                actor="alice", at=service.clock.now(),
+            )
+        )
+    )  # fmt: skip
+    problem = ask(service, "POST", "/exports", {"server": "new"}, status=409)
+    assert (problem["reason"], "is Created" in problem["detail"]) == ("wrong-state", True)
+    service.has_workspace("alice")
+    move = service.store.workspaces.move
+    service.run(
+        move(
+            "alice", "lab", State.TERMINATING, actor="alice", at=service.clock.now(),
+            operation=Operation.TERMINATE,
+        )
+    )  # fmt: skip
+    assert (
+        ask(service, "POST", "/exports", {"server": "lab"}, status=409)["reason"] == "wrong-state"
+    )
 
 
 @pytest.mark.usefixtures("home")

@@ -14,6 +14,8 @@ from eugospawner.policy.lifecycle import State
 from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.volumes import Volume
 from eugospawner.store import Wish
+from tests.contract.store.test_exports import an_export
+from tests.contract.store.test_shares import a_share
 from tests.factories.sessions import a_demand
 from tests.integration.quota.servers import NOW
 from tests.unit.hub_services.reaper.worlds import a_new_session
@@ -89,7 +91,7 @@ def test_everything_that_the_list_says_of_a_running_workspace(thesis):
     assert thesis["deadline"]["reason"] == "max-session"
     assert thesis["idle"]["at"] == "2026-11-26T12:30:00Z"  # 30 min of the profile
     assert thesis["can_extend_by"] == "4 h"
-    assert keys(thesis) == ["open", "stop", "suspend", "delete", "terminate"]
+    assert keys(thesis) == ["open", "stop", "download", "suspend", "delete", "terminate"]
 
 
 @pytest.mark.usefixtures("thesis")
@@ -416,6 +418,28 @@ def test_a_terminated_workspace_goes_step_by_step_and_is_seen_to_be_gone(service
     assert former["state"] == "terminated"
     lines = service.run(service.store.audit.lines(about="workspace.alice/thesis"))
     assert [each.action for each in lines][:3] == ["terminated", "stop", "ask-to-stop"]
+
+
+@pytest.mark.usefixtures("thesis")
+def test_what_is_exported_and_shared_of_it_goes_with_it(service):
+    """A volume that is read does not go; and a copy that others read would be kept data."""
+    service.cluster.homes.add("alice")
+    service.cluster.read.add("alice")
+    export = an_export("e", server="thesis", created_at=NOW)
+    share = a_share("s", server="thesis", created_at=NOW, expires_at=NOW + 90 * MINUTE)
+    other = an_export("o", server="else", created_at=NOW)
+    service.run(service.store.exports.add(export))
+    service.run(service.store.exports.add(other))
+    service.run(service.store.shares.add(share, b"document"))
+    act(service, "terminate", body={"confirmation": "DELETE"})
+    for _ in range(3):
+        service.sweep()
+    assert service.cluster.deleted == ["home"]
+    assert ask(service, "GET", "/workspaces")["workspaces"] == []
+    assert service.run(service.store.exports.get("e")).revoked_by == "alice"
+    assert service.run(service.store.exports.get("o")).revoked_at is None
+    assert service.run(service.store.shares.get("s")).revoked_by == "alice"
+    assert service.run(service.store.shares.document("s")) is None
 
 
 @pytest.mark.usefixtures("thesis")

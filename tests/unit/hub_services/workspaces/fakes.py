@@ -17,6 +17,11 @@ class FakeCluster:
     #: What Kubernetes refuses to delete: keys of volumes, "home".
     refuses: set[str] = field(default_factory=set)
     deleted: list[str] = field(default_factory=list)
+    #: Whose volumes are read for an export: they do not go meanwhile.
+    read: set[str] = field(default_factory=set)
+
+    async def end_exporters(self, owner: str) -> None:
+        self.read.discard(owner)
 
     async def has_pod(self, session: str) -> bool:
         return session in self.pods
@@ -33,6 +38,8 @@ class FakeCluster:
             raise ClusterError(message, status=403)
         if what not in there:
             return True
+        if self.read & {what if isinstance(what, str) else what[0]}:
+            return False
         there.discard(what)
         self.deleted.append(name)
         return False
