@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -201,8 +202,10 @@ class Exports(Running):
 
     async def close(self) -> None:
         await self.preparer.close()
-        await self._session.close()
         self.cluster.end()
+        await self._session.close()
+        # What was cut off closes in the loop's next rounds.
+        await asyncio.sleep(0.05)
 
     def _wake(self) -> None:
         self.woken += 1
