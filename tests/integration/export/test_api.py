@@ -288,7 +288,7 @@ def test_what_is_revoked_is_gone_at_once_with_its_pod(service):
 
 
 def test_a_download_is_cut_off_when_its_link_is_revoked(service, home):
-    (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
+    (home / "large.ipynb").write_bytes(os.urandom(60_000_000))
     found = create(service)
     with began(service, found["link"]) as answer:
         answer.read(1000)
@@ -347,7 +347,7 @@ def test_nobody_has_more_than_a_few_at_a_time(service):
 
 
 def test_the_pod_may_die_at_any_time_and_the_next_try_works(service, home):
-    large = os.urandom(100_000_000)
+    large = os.urandom(60_000_000)
     (home / "large.ipynb").write_bytes(large)
     found = create(service)
     with began(service, found["link"]) as answer:
@@ -407,7 +407,7 @@ def test_pods_that_nobody_knows_are_removed_and_those_that_are_wanted_stay(servi
 
 
 def test_progress_is_told_while_it_is_sent(service, home):
-    (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
+    (home / "large.ipynb").write_bytes(os.urandom(60_000_000))
     found = create(service)
     with began(service, found["link"]) as answer:
         answer.read(1000)

@@ -100,7 +100,7 @@ def test_what_cannot_be_had_says_why(eugo, tmp_path):
 def test_a_download_that_breaks_off_says_so_and_leaves_no_file(
     service, eugo, home, tmp_path, monkeypatch
 ):
-    (home / "large.ipynb").write_bytes(os.urandom(200_000_000))
+    (home / "large.ipynb").write_bytes(os.urandom(60_000_000))
     target = tmp_path / "target"
     target.mkdir()
 

@@ -109,19 +109,16 @@ def test_revoked_is_gone_and_so_is_expired(service, export):
     assert service.run(service.store.shares.document(made["id"])) is None
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
+def test_with_whom_it_cannot_be_shared_is_said(service, export):
+    for words, said in (
         ({}, "Say with whom"),
         ({"people": ["carol"]}, "carol: nobody of that name is in your organization"),
         ({"people": ["bob", "nobody"]}, "nobody: nobody of that name"),
         ({"groups": ["other"]}, "other: you are in no group of that name"),
-    ],
-)
-def test_with_whom_it_cannot_be_shared_is_said(service, export, words, said):
-    problem = share(service, export, status=422, **words)
-    assert problem["reason"] == DoorReason.SHARE_REFUSED
-    assert said in problem["detail"]
+    ):
+        problem = share(service, export, status=422, **words)
+        assert problem["reason"] == DoorReason.SHARE_REFUSED
+        assert said in problem["detail"]
 
 
 def test_only_a_document_that_is_ones_own_and_good_is_shared(service, export):
