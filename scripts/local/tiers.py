@@ -34,6 +34,7 @@ LONGEST = (
     "tests/browser/test_sso.py",
     "tests/integration/hub/test_kills.py",
     "tests/browser/test_home_page.py",
+    "tests/browser/test_export.py",
     "tests/integration/hub/test_entitlements.py",
     "tests/browser/test_spawn_page.py",
     "tests/integration/hub/test_start.py",

@@ -19,7 +19,7 @@ from tests.integration.hub.hub_process import hub_pid
 pytestmark = pytest.mark.cluster
 
 #: How many denials come in a row: so many each day, and so many each night.
-DENIALS = [100, pytest.param(1000, marks=pytest.mark.nightly)]
+DENIALS = [40, pytest.param(1000, marks=pytest.mark.nightly)]
 
 
 def reason(answer):
