@@ -39,7 +39,7 @@ sys.path.insert(0, str(ROOT))
 
 import aiohttp  # noqa: E402
 
-from hub_services.export.exporter.__main__ import ADDRESS, TOKEN, VOLUMES  # noqa: E402
+from hub_services.export.exporter.terms import ADDRESS, TOKEN, VOLUMES  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -61,6 +61,11 @@ def name_of(key: str) -> str:
     return f"volume_{HOME}" if key == HOME else key
 
 
+def key_of(name: str) -> str:
+    """Return the key of the extra volume that exports call *name*."""
+    return HOME if name == name_of(HOME) else name
+
+
 def choice_of(folder: str, *, notebooks: bool, mounts: Mapping[str, str]) -> dict[str, Any]:
     """
     Return by volume what is exported; without a *folder*, all volumes.

@@ -16,7 +16,7 @@ from eugospawner import cluster
 from eugospawner.manifests import labels, names
 from hub_services.export import manifest
 from hub_services.export.choosing import HOME, name_of
-from hub_services.export.exporter.__main__ import PORT
+from hub_services.export.exporter.terms import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

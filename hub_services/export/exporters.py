@@ -19,7 +19,6 @@ import aiohttp
 
 from eugospawner.policy.errors import EugoError
 from hub_services.export import choosing, links, manifest
-from hub_services.export.choosing import HOME
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -55,8 +54,6 @@ class Cluster(Protocol):
     async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
 
     async def create(self, pod: Any) -> None: ...  # noqa: D102
-
-    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +125,6 @@ class Exporters:
             _log.info("No word of the export %s: %s", export.id, error)
         return None
 
-    async def end(self, export: str) -> None:
-        """Delete the Pods of an export."""
-        for pod in await self._cluster.exporters(export):
-            await self._cluster.delete(pod)
-
     @contextlib.asynccontextmanager
     async def _asked(
         self, export: Export, what: str, words: Mapping[str, Any], *, seconds: float | None
@@ -198,7 +190,7 @@ class Exporters:
 
     async def _create(self, export: Export) -> None:
         wanted = set(export.choice)
-        keys = [_key_of(name) for name in export.choice if name != HOME]
+        keys = [choosing.key_of(name) for name in export.choice if name != choosing.HOME]
         found = await self._cluster.claims_of(export.owner, keys)
         claims = {name: claim for name, claim in found.items() if name in wanted}
         lacking = wanted - claims.keys()
@@ -222,11 +214,6 @@ class Exporters:
             is_document=choosing.form_of(export.choice) != choosing.ZIP,
         )
         await self._cluster.create(pod)
-
-
-def _key_of(name: str) -> str:
-    """Return the key of the extra volume that exports call *name* (`choosing.name_of`)."""
-    return HOME if name == f"volume_{HOME}" else name
 
 
 def _address(pod: Exporter, what: str) -> str:

@@ -21,18 +21,11 @@ from tornado.httpserver import HTTPServer
 
 from hub_services.export.exporter.desk import Desk
 from hub_services.export.exporter.server import Attendance, make_app
+from hub_services.export.exporter.terms import ADDRESS, PORT, TOKEN, VOLUMES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-#: SHA-256 of the token, in hexadecimal digits.
-TOKEN: Final = "EUGO_EXPORTER_TOKEN_SHA256"  # noqa: S105 - the variable's name
-#: JSON: where each volume is mounted, by name.
-VOLUMES: Final = "EUGO_EXPORTER_VOLUMES"
-#: Address and port to listen at; default: all addresses, `PORT`.
-ADDRESS: Final = "EUGO_EXPORTER_ADDRESS"
-PORT: Final = 8765
 _LOOK: Final = 2
 _LARGEST_BODY: Final = 65_536
 

@@ -23,7 +23,7 @@ from hub_services.export.exporter.archive import REPORT, SUMS
 from hub_services.export.exporter.tree import DEEPEST, MOST, Folders, Most
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _CHUNK: Final = 1 << 18
 #: What shrinks to less than this share of itself is no file of anybody's.
@@ -298,7 +298,7 @@ def _remove(folders: Folders, folder: bytes) -> None:
     _remove_all(name, parent)
 
 
-def _remove_all(name: bytes, parent: int, attempt: Callable[..., None] = os.unlink) -> None:
+def _remove_all(name: bytes, parent: int) -> None:
     try:
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except OSError:
@@ -309,7 +309,7 @@ def _remove_all(name: bytes, parent: int, attempt: Callable[..., None] = os.unli
             if stat.S_ISDIR(found.st_mode):
                 _remove_all(each, folder)
             else:
-                attempt(each, dir_fd=folder)
+                os.unlink(each, dir_fd=folder)
     except OSError:
         return
     finally:

@@ -24,7 +24,7 @@ from hub_services.export import manifest
 from hub_services.export.__main__ import make_app, make_sweeper
 from hub_services.export.choosing import HOME, name_of
 from hub_services.export.cluster import Exporter
-from hub_services.export.exporter.__main__ import ADDRESS
+from hub_services.export.exporter.terms import ADDRESS
 from hub_services.export.exporters import Exporters, Means
 from hub_services.export.lounge import Lounge
 from hub_services.export.office import Office

@@ -3,7 +3,7 @@
 import pytest
 
 from hub_services.common.problems import DoorReason, Fault
-from hub_services.export.choosing import choice_of, mounts_of
+from hub_services.export.choosing import choice_of, key_of, mounts_of, name_of
 
 OPTIONS = {
     "volumes": [
@@ -21,6 +21,11 @@ def test_every_volume_of_the_workspace_has_a_name():
     }  # fmt: skip
     assert mounts_of({}, "/home/user") == {"/home/user": "home"}
     assert mounts_of({"volumes": "?"}, "/home/user") == {"/home/user": "home"}
+
+
+@pytest.mark.parametrize("key", ["data", "home", "volume-home", "a"])
+def test_a_name_leads_back_to_its_key(key):
+    assert key_of(name_of(key)) == key
 
 
 def test_without_a_folder_it_is_all_of_them():
