@@ -106,7 +106,7 @@ class Shares:
         return tuple(_share(row) for row in rows)
 
     async def open_shares(self, now: datetime) -> tuple[Share, ...]:
-        """Return all that can be read at *now*, newest first, at most `MOST`."""
+        """Return all that can be read at *now*, newest first."""
         rows = await self._database.read("read shares", _OPEN, storable({"now": now}))
         return tuple(_share(row) for row in rows)
 
@@ -133,7 +133,11 @@ class Shares:
         Raises:
             StoreError: It was not recorded.
         """
-        return await self._writer.write(_CLEAR, storable({"now": now}))
+        values = storable({"now": now})
+        # Asked at every sweep: to read is no burden on whoever writes.
+        if not await self._database.read("read what has ended", _ENDED, values):
+            return 0
+        return await self._writer.write(_CLEAR, values)
 
 
 def _share(row: Any) -> Share:
@@ -203,7 +207,6 @@ _OPEN: Final = (
     select(*_WITHOUT)
     .where(_COLUMN.revoked_at.is_(None), _COLUMN.expires_at > bindparam("now"))
     .order_by(_COLUMN.created_at.desc(), _COLUMN.id)
-    .limit(MOST)
 )
 _OPEN_OF: Final = _OPEN.where(
     _COLUMN.owner == bindparam("owner"), _COLUMN.server == bindparam("server")
@@ -213,11 +216,9 @@ _SET_REVOKED: Final = (
     .where(_COLUMN.id == bindparam("b_id"), _COLUMN.revoked_at.is_(None))
     .values(revoked_at=bindparam("at"), revoked_by=bindparam("revoker"), document=None)
 )
-_SET_CLEARED: Final = (
-    update(_TABLE)
-    .where(_COLUMN.document.is_not(None), _COLUMN.expires_at <= bindparam("now"))
-    .values(document=None)
-)
+_HAS_ENDED: Final = _COLUMN.document.is_not(None) & (_COLUMN.expires_at <= bindparam("now"))
+_ENDED: Final = select(_COLUMN.id).where(_HAS_ENDED).limit(1)
+_SET_CLEARED: Final = update(_TABLE).where(_HAS_ENDED).values(document=None)
 _ADD: Final[Write[dict[str, Any], None]] = Write(
     apply=_add, key=lambda row: row["id"], what="record a share"
 )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from eugospawner.policy.errors import StoreError
-from eugospawner.store.shares import Share
+from eugospawner.store.shares import MOST, Share
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -41,6 +41,13 @@ async def test_it_comes_back_with_its_document(store):
     assert await actions(store) == [("alice", "share")]
     with pytest.raises(StoreError):
         await store.shares.add(a_share(), DOCUMENT)
+
+
+async def test_all_that_can_be_read_is_there_however_much_it_is(store):
+    """Whoever reads is not the one who knows which of them are theirs."""
+    for number in range(MOST + 5):
+        await store.shares.add(a_share(f"s{number:04}", creator=f"c{number}"), b"")
+    assert len(await store.shares.open_shares(NOON)) == MOST + 5
 
 
 async def test_what_is_taken_back_is_gone_with_its_document(store):
