@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from eugospawner.store import audit
 from eugospawner.store.tables import ExportRow, table_of
@@ -101,16 +101,22 @@ class Exports:
         self._database = database
         self._writer = writer
 
-    async def add(self, export: Export) -> None:
+    async def add(self, export: Export, *, most: int = MOST) -> bool:
         """
         Record a new export, which is to be prepared.
+
+        Args:
+            most: So many of its creator's can be fetched, or will be, at a time.
+
+        Returns:
+            Whether it is there; else they have as many as they may.
 
         Raises:
             StoreError: It was not recorded.
         """
         texts = {"choice": json.dumps(export.choice), "summary": json.dumps(export.summary)}
         row = {name: getattr(export, name) for name in _COLUMNS if name not in texts}
-        await self._writer.write(_ADD, {**storable(row), **texts})
+        return await self._writer.write(_ADD, _Adding({**storable(row), **texts}, most))
 
     async def get(self, identifier: str) -> Export | None:
         """Return the export *identifier*; `None`: there is none."""
@@ -195,18 +201,30 @@ def _export(row: Any) -> Export:
     return Export(**values)
 
 
-def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
-    for row in rows:
-        connection.execute(_INSERT, row)
-        line = audit.line_of(
-            "export",
-            object_of(row["owner"], row["server"]),
-            actor=row["creator"],
-            at=row["created_at"],
-            detail={"export": row["id"], "choice": json.loads(row["choice"])},
-        )
-        audit.append(connection, [line])
-    return [None] * len(rows)
+@dataclass(frozen=True, slots=True)
+class _Adding:
+    row: dict[str, Any]
+    most: int
+
+
+def _add(connection: Connection, addings: Sequence[_Adding]) -> Sequence[bool]:
+    return [_add_one(connection, each.row, each.most) for each in addings]
+
+
+def _add_one(connection: Connection, row: dict[str, Any], most: int) -> bool:
+    values = {"creator": row["creator"], "now": row["created_at"]}
+    if connection.execute(_NUMBER, values).scalar_one() >= most:
+        return False
+    connection.execute(_INSERT, row)
+    line = audit.line_of(
+        "export",
+        object_of(row["owner"], row["server"]),
+        actor=row["creator"],
+        at=row["created_at"],
+        detail={"export": row["id"], "choice": json.loads(row["choice"])},
+    )
+    audit.append(connection, [line])
+    return True
 
 
 def _ready(connection: Connection, rows: Sequence[dict[str, Any]]) -> Sequence[bool]:
@@ -255,15 +273,12 @@ _OF_CREATOR: Final = (
     .order_by(_COLUMN.created_at.desc(), _COLUMN.id)
     .limit(MOST)
 )
-_ALIVE: Final = (
-    select(_TABLE)
-    .where(
-        _COLUMN.revoked_at.is_(None),
-        (_COLUMN.state == Standing.PREPARING)
-        | ((_COLUMN.state == Standing.READY) & (_COLUMN.expires_at > bindparam("now"))),
-    )
-    .order_by(_COLUMN.created_at, _COLUMN.id)
+_IS_ALIVE: Final = _COLUMN.revoked_at.is_(None) & (
+    (_COLUMN.state == Standing.PREPARING)
+    | ((_COLUMN.state == Standing.READY) & (_COLUMN.expires_at > bindparam("now")))
 )
+_ALIVE: Final = select(_TABLE).where(_IS_ALIVE).order_by(_COLUMN.created_at, _COLUMN.id)
+_NUMBER: Final = select(func.count()).where(_COLUMN.creator == bindparam("creator"), _IS_ALIVE)
 _ALIVE_OF: Final = _ALIVE.where(
     _COLUMN.owner == bindparam("owner"), _COLUMN.server == bindparam("server")
 )
@@ -293,8 +308,8 @@ _SET_REVOKED: Final = (
     .where(_COLUMN.id == bindparam("b_id"), _COLUMN.revoked_at.is_(None))
     .values(revoked_at=bindparam("at"), revoked_by=bindparam("revoker"))
 )
-_ADD: Final[Write[dict[str, Any], None]] = Write(
-    apply=_add, key=lambda row: row["id"], what="record an export"
+_ADD: Final[Write[_Adding, bool]] = Write(
+    apply=_add, key=lambda each: each.row["id"], what="record an export"
 )
 _READY: Final[Write[dict[str, Any], bool]] = Write(
     apply=_ready, key=lambda row: row["b_id"], what="record that an export is ready"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.lives import Lives
@@ -120,7 +119,6 @@ class Office:
             await self._newest.settings(),
             self._clock.now(),
         )
-        await self._check_number(store, actor)
         mounts = choosing.mounts_of(found.workspace.options, settings.catalog.storage.home_path)
         if new.format == choosing.ZIP:
             what = "files" if new.everything else "notebooks"
@@ -139,7 +137,12 @@ class Office:
             secret=links.new_secret(),
             created_at=now,
         )
-        await store.exports.add(export)
+        if not await store.exports.add(export, most=MOST):
+            raise Fault(
+                DoorReason.TOO_MANY,
+                f"You have {MOST} exports that can still be fetched. "
+                "Revoke one, or wait until one expires.",
+            )
         self._wake()
         return await self._show(export)
 
@@ -186,17 +189,6 @@ class Office:
         found = await store.exports.get(identifier)
         is_mine = found is not None and (found.creator == actor.name or actor.is_admin)
         return existing(found if is_mine else None, "export", identifier)
-
-    async def _check_number(self, store: Store, actor: Actor) -> None:
-        now = self._clock.now()
-        standing = Counter(
-            each.standing(now) for each in await store.exports.of_creator(actor.name)
-        )
-        if standing[Standing.PREPARING] + standing[Standing.READY] >= MOST:
-            raise Fault(
-                DoorReason.TOO_MANY,
-                f"You have {MOST} exports that can still be fetched. Revoke one, or wait until one expires.",
-            )
 
     async def _show(self, export: Export, *, closely: bool = False) -> models.Export:
         """Return *export* as people see it; *closely*: with how far its Pod is."""

@@ -1,12 +1,13 @@
 """An export goes from the wish to the last download, and is taken back at any time (F85, L8)."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from eugospawner.policy.errors import StoreError
-from eugospawner.store.exports import Export, Standing
+from eugospawner.store.exports import MOST, Export, Standing
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -42,7 +43,7 @@ async def actions(store):
 
 async def test_it_comes_back_as_it_was_recorded_with_a_line_in_the_audit(store):
     made = an_export()
-    await store.exports.add(made)
+    assert await store.exports.add(made)
     assert await store.exports.get("a") == made
     assert await store.exports.get("b") is None
     assert await actions(store) == [("alice", "export")]
@@ -94,6 +95,24 @@ async def test_what_is_long_or_strange_is_kept_all_the_same(store):
     assert found.summary == strange
     assert await store.exports.failed("b", "Kubernetes says: " + "much " * 1000)
     assert (await store.exports.get("b")).problem.startswith("Kubernetes says: much")
+
+
+async def test_nobody_has_more_at_a_time_than_they_may_whoever_asks_at_once(store):
+    given = await asyncio.gather(
+        *(store.exports.add(an_export(f"e{number}"), most=3) for number in range(12))
+    )
+    assert sum(given) == 3
+    assert len(await store.exports.alive(NOON)) == 3
+    assert await store.exports.add(an_export("bob's", creator="bob"), most=3)
+    first = (await store.exports.of_creator("alice"))[0].id
+    # However many have been taken back since: the first three are good.
+    for number in range(MOST + 5):
+        await store.exports.revoke(first, actor="alice", at=NOON)
+        first = f"later{number}"
+        assert await store.exports.add(
+            an_export(first, created_at=NOON + number * MILLISECOND), most=3
+        )
+    assert not await store.exports.add(an_export("more", created_at=NOON + HOUR), most=3)
 
 
 async def test_downloads_are_counted(store):
