@@ -233,6 +233,8 @@ class Page(Handler):
     """A page, in the look of the hub's own."""
 
     is_page = True
+    #: What the way to the service's first page is called; empty: as the application says.
+    first = ""
     #: Set by the application: how the service is called.
     brand = "Eugo"
 
@@ -259,7 +261,7 @@ class Page(Handler):
             "hub": hub,
             "static": f"{hub}static/",
             "base": self.settings["prefix"],
-            "first": self.settings["first"],
+            "first": self.first or self.settings["first"],
             "navigation": self.settings["navigation"](getattr(self, "actor", None)),
             "here": self.request.path,
             "user": None if model is None else model["name"],

@@ -24,7 +24,7 @@ from hub_services.common.problems import DoorReason, Fault, existing
 from hub_services.export import choosing, links, models
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from eugospawner.policy.accounts import Actor
     from eugospawner.store import Store, Workspace
@@ -96,7 +96,8 @@ class Office:
         """Return what *actor* took, newest first."""
         store = await self._open_store()
         found = await store.exports.of_creator(actor.name)
-        return models.Exports(exports=[await self._show(each) for each in found])
+        names = await self._names({each.owner for each in found})
+        return models.Exports(exports=[self._shown(each, names, {}) for each in found])
 
     async def create(self, actor: Actor, new: models.NewExport) -> models.Export:
         """
@@ -192,18 +193,32 @@ class Office:
 
     async def _show(self, export: Export, *, closely: bool = False) -> models.Export:
         """Return *export* as people see it; *closely*: with how far its Pod is."""
-        now = self._clock.now()
-        standing = export.standing(now)
-        store = await self._open_store()
-        workspace = await store.workspaces.get(export.owner, export.server)
         progress: Mapping[str, Any] = {}
-        if closely and standing not in {Standing.FAILED, Standing.REVOKED}:
+        if closely and export.standing(self._clock.now()) not in {
+            Standing.FAILED,
+            Standing.REVOKED,
+        }:
             progress = await self._exporters.progress(export) or {}
+        return self._shown(export, await self._names({export.owner}), progress)
+
+    async def _names(self, owners: Iterable[str]) -> Mapping[tuple[str, str], str]:
+        """Return what the workspaces of *owners* are called, by owner and server."""
+        store = await self._open_store()
+        return {
+            (each.owner, each.server): each.name
+            for owner in owners
+            for each in await store.workspaces.of_owner(owner)
+        }
+
+    def _shown(
+        self, export: Export, names: Mapping[tuple[str, str], str], progress: Mapping[str, Any]
+    ) -> models.Export:
+        standing = export.standing(self._clock.now())
         sending = next(iter(progress.get("archives") or ()), None)
         word, tone = _WORDS[standing]
         return models.Export(
             id=export.id, owner=export.owner, server=export.server or DEFAULT,
-            workspace=export.server or "default" if workspace is None else workspace.name,
+            workspace=names.get((export.owner, export.server), export.server or "default"),
             standing=standing, word=word, tone=tone, what=_what(export), name=export.name,
             format=choosing.form_of(export.choice),
             created_at=export.created_at, expires_at=export.expires_at,

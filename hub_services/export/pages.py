@@ -256,6 +256,8 @@ def _disposition(name: str, *, is_kept: bool) -> str:
 class Download(Page):
     """Where an export is fetched."""
 
+    first = "Create a new export"
+
     def initialize(self, office: Office, exporters: Exporters) -> None:
         """Take over who answers."""
         self._office = office
