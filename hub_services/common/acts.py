@@ -9,7 +9,7 @@ from eugospawner.policy.errors import EugoError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable
 
 #: What came of an act that raised or took too long.
 FAILED: Final = "failed"
@@ -32,9 +32,14 @@ async def attempt(act: Awaitable[str], *, seconds: float, log: logging.Logger) -
     return FAILED
 
 
-async def in_turn(
-    turn: asyncio.Semaphore, act: Awaitable[str], *, seconds: float, log: logging.Logger
-) -> str:
-    """Return the same once it is its turn; waiting for that does not count."""
-    async with turn:
-        return await attempt(act, seconds=seconds, log=log)
+async def together(
+    at_once: int, acts: Iterable[Awaitable[str]], *, seconds: float, log: logging.Logger
+) -> list[str]:
+    """Return what came of *acts*, in their order, so many *at_once*; waiting for a turn does not count."""
+    turn = asyncio.Semaphore(at_once)
+
+    async def in_turn(act: Awaitable[str]) -> str:
+        async with turn:
+            return await attempt(act, seconds=seconds, log=log)
+
+    return await asyncio.gather(*map(in_turn, acts))

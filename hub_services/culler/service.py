@@ -9,17 +9,17 @@ answer is asked again by the next sweep, for what is written stays. Source: desi
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy import deadlines
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import State
 from eugospawner.store.sessions import Asked
-from hub_services.common.acts import in_turn
+from hub_services.common.acts import together
 from hub_services.culler import rules
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ _AT_ONCE: Final = 10
 _TOGETHER: Final = 100
 #: One stop; a hub that is slower is asked again.
 _STOP_SECONDS: Final = 30
+
+
+_together: Final = partial(together, seconds=_STOP_SECONDS, log=_log)
 
 
 class Hub(Protocol):
@@ -137,7 +140,7 @@ class Culler:
         )
         sessions = await self._with_gpus_seen(store, sessions, catalog, now)
         mine = [each for each in await store.sessions.stopping() if each.stop_by == NAME]
-        done = Counter(await self._in_turn(_AT_ONCE, *(self._again(each) for each in mine)))
+        done = Counter(await _together(_AT_ONCE, (self._again(each) for each in mine)))
         stops = rules.to_stop(sessions, catalog, now)
         for first in range(0, len(stops), _TOGETHER):
             done.update(await self._stop(store, stops[first : first + _TOGETHER]))
@@ -179,18 +182,10 @@ class Culler:
 
     async def _stop(self, store: Store, stops: tuple[rules.Stop, ...]) -> list[str]:
         """Put on record why each ends, all in one transaction, and have the hub stop those that do."""
-        asked = await self._in_turn(len(stops), *(self._ask(store, each) for each in stops))
+        asked = await _together(_TOGETHER, (self._ask(store, each) for each in stops))
         told = [each for each, outcome in zip(stops, asked, strict=True) if outcome == "asked"]
-        outcomes = await self._in_turn(_AT_ONCE, *(self._tell(each.session) for each in told))
+        outcomes = await _together(_AT_ONCE, (self._tell(each.session) for each in told))
         return [*(outcome for outcome in asked if outcome != "asked"), *outcomes]
-
-    @staticmethod
-    async def _in_turn(at_once: int, *acts: Awaitable[str]) -> list[str]:
-        """Return what came of *acts*, so many *at_once*."""
-        turn = asyncio.Semaphore(max(at_once, 1))
-        return await asyncio.gather(
-            *(in_turn(turn, act, seconds=_STOP_SECONDS, log=_log) for act in acts)
-        )
 
     async def _ask(self, store: Store, stop: rules.Stop) -> str:
         session = stop.session

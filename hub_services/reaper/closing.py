@@ -12,18 +12,18 @@ end is called failed. Source: design §7; F16, F62; D9; promises 3 and 6.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.catalog import DEFAULT_QUEUE
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
 from eugospawner.store.sessions import Asked
-from hub_services.common.acts import in_turn
+from hub_services.common.acts import attempt, together
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -49,6 +49,10 @@ AHEAD: Final = timedelta(seconds=5)
 #: The hub does much for each.
 _HUB_AT_ONCE: Final = 10
 _ACT_SECONDS: Final = 30
+
+
+_together: Final = partial(together, seconds=_ACT_SECONDS, log=_log)
+_attempt: Final = partial(attempt, seconds=_ACT_SECONDS, log=_log)
 
 
 class Hub(Protocol):
@@ -181,25 +185,16 @@ class Closer:
         repeated = to_repeat(sessions, now)
         pods = await self._pods_of(due, now)
         done = Counter[str]()
-        turn = asyncio.Semaphore(_AT_ONCE)
-        closed = await asyncio.gather(
-            *(_in_turn(turn, self._close(store, each, pods)) for each in due)
-        )
+        closed = await _together(_AT_ONCE, (self._close(store, each, pods) for each in due))
         done.update(closed)
-        hub_turn = asyncio.Semaphore(_HUB_AT_ONCE)
         told = [each for each, outcome in zip(due, closed, strict=True) if outcome == "closed"]
-        done.update(
-            outcome
-            for outcome in await asyncio.gather(
-                *(_in_turn(hub_turn, self._tell(each)) for each in (*told, *repeated))
-            )
-        )
+        done.update(await _together(_HUB_AT_ONCE, map(self._tell, (*told, *repeated))))
         if sessions:
             pods = await self._look(now)
             for pod, queue in to_label(await self._still_open(store, sessions), pods.values()):
-                done[await _in_turn(turn, self._label(pod, queue))] += 1
+                done[await _attempt(self._label(pod, queue))] += 1
         for each in to_give_up(await store.workspaces.in_state(State.SUSPENDING), now):
-            done[await _in_turn(turn, self._give_up(store, each))] += 1
+            done[await _attempt(self._give_up(store, each))] += 1
         return Closed(
             closed=done["closed"],
             again=len(repeated),
@@ -277,7 +272,3 @@ class Closer:
             return
         left = at - self._clock.now()
         self._wakeup(left - AHEAD if left > AHEAD else left)
-
-
-async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:
-    return await in_turn(turn, act, seconds=_ACT_SECONDS, log=_log)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
 from eugospawner.policy.volumes import mounted_by
-from hub_services.common.acts import in_turn
+from hub_services.common.acts import together
 from hub_services.workspaces import planning
 
 if TYPE_CHECKING:
@@ -114,10 +114,11 @@ class Terminator:
         if not self._is_held():
             return Ended(acted=False)
         store = await self._open_store()
-        turn = asyncio.Semaphore(_AT_ONCE)
         stops = [each for each in await store.sessions.stopping() if each.stop_reason in _OURS]
-        outcomes = await asyncio.gather(*(_in_turn(turn, self._stop(each)) for each in stops))
-        done = Counter(outcomes)
+        done = Counter(
+            await together(_AT_ONCE, map(self._stop, stops), seconds=_ACT_SECONDS, log=_log)
+        )
+        turn = asyncio.Semaphore(_AT_ONCE)
         ending = await store.workspaces.in_state(State.TERMINATING)
         done.update(await asyncio.gather(*(self._end(store, turn, each) for each in ending)))
         return Ended(
@@ -218,7 +219,3 @@ class Terminator:
             await store.exports.revoke(export.id, actor=actor, at=now)
         for share in await store.shares.open_of(owner, server, now):
             await store.shares.revoke(share.id, actor=actor, at=now)
-
-
-async def _in_turn(turn: asyncio.Semaphore, act: Awaitable[str]) -> str:
-    return await in_turn(turn, act, seconds=_ACT_SECONDS, log=_log)

@@ -36,12 +36,11 @@ from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.spawner import EugoSpawner
 from eugospawner.store import open_store
+from hub_services.common import acts
 from hub_services.common.hub import Server
-from hub_services.culler import service as culling
 from hub_services.culler.service import Culler
 from hub_services.quota.cluster import Cluster as Accounts
 from hub_services.quota.service import Accountant
-from hub_services.reaper import closing
 from hub_services.reaper.closing import Closer
 from hub_services.reaper.cluster import Cluster
 from hub_services.reaper.service import Reaper
@@ -192,14 +191,14 @@ class SpawnersHub:
             await spawner_of(owner, self._made).stop()
 
 
-async def one_after_another(*acts: Any) -> list[Any]:
+async def one_after_another(*works: Any) -> list[Any]:
     """Do what `asyncio.gather` does at once: so each await of theirs is one of the sweep's."""
-    return [await act for act in acts]
+    return [await work for work in works]
 
 
 async def serve(order: Order, namespace: str, made: Config) -> object:
     """Sweep once as one of the services does."""
-    for service in (culling, closing, ending):
+    for service in (acts, ending):
         service.asyncio = SimpleNamespace(**{**vars(asyncio), "gather": one_after_another})
     opened = await open_store(made.EugoSpawner.store_url)
     source = Source(Path(made.EugoSpawner.catalog_file), kinds={}, images={})
