@@ -8,12 +8,13 @@ A Pod is ours if it says so and for which export; it is deleted by its uid. Sour
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from kubernetes_asyncio.client import CoreV1Api
 
 from eugospawner import cluster
-from eugospawner.manifests import labels, names
+from eugospawner.manifests import labels
+from hub_services.common import owned
 from hub_services.export import manifest
 from hub_services.export.choosing import HOME, name_of
 from hub_services.export.exporter.terms import PORT
@@ -24,14 +25,6 @@ if TYPE_CHECKING:
     from kubernetes_asyncio.client import ApiClient
 
     from hub_services.export.manifest import Attached
-
-#: A Kubernetes object as JSON gives it.
-Json = Any
-
-_READ_SECONDS: Final = 10
-#: What KubeSpawner puts on every home, and whose it is.
-_HOMES: Final = "component=singleuser-storage"
-_HOME_OF: Final = "hub.jupyter.org/username"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,17 +58,15 @@ class Cluster:
 
     async def claims_of(self, owner: str, keys: Iterable[str]) -> Mapping[str, str]:
         """Return the claims that *owner* has, of the home and of the extra volumes *keys*, by export's name."""
-        found = {}
-        for claim in await self._claims(f"{_HOMES},!{labels.VOLUME}"):
-            if _whose(claim, _HOME_OF) == owner and "deletionTimestamp" not in claim["metadata"]:
-                found[HOME] = str(claim["metadata"]["name"])
-        wanted = {names.volume_claim_name(owner, key): key for key in keys}
-        for claim in await self._claims(labels.VOLUME):
-            key = wanted.get(claim["metadata"]["name"])
-            is_going = "deletionTimestamp" in claim["metadata"]
-            if key is not None and _whose(claim, labels.USER) == owner and not is_going:
-                found[name_of(key)] = str(claim["metadata"]["name"])
-        return found
+        homes = await owned.homes_of(self._core, self._namespace, owner)
+        volumes = await owned.volumes_of(self._core, self._namespace, owner, keys)
+        found = [(HOME, each) for each in homes]
+        found += [(name_of(key), each) for key, each in volumes.items()]
+        return {
+            name: str(claim["metadata"]["name"])
+            for name, claim in found
+            if not owned.is_going(claim)
+        }
 
     async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None:
         """Return where one of *claims* is attached now; `None`: nowhere."""
@@ -88,7 +79,7 @@ class Cluster:
         found = await self._pods(f"{selector}={export}" if export else selector)
         return tuple(map(_exporter, found))
 
-    async def create(self, pod: Json) -> None:
+    async def create(self, pod: owned.Json) -> None:
         """Create the Pod of an export."""
         await cluster.call(
             "start the export", self._core.create_namespaced_pod, self._namespace, pod
@@ -100,26 +91,12 @@ class Cluster:
             self._core, self._namespace, exporter.name, grace_seconds=1, uid=exporter.uid
         )
 
-    async def _claims(self, selector: str) -> Sequence[Json]:
-        method = self._core.list_namespaced_persistent_volume_claim
-        return await self._list("list the volumes", method, selector)
-
-    async def _pods(self, selector: str) -> Sequence[Json]:
-        return await self._list("list the Pods", self._core.list_namespaced_pod, selector)
-
-    async def _list(self, what: str, method: Any, selector: str) -> Sequence[Json]:
-        answer = await cluster.call(
-            what, method, self._namespace, label_selector=selector, _request_timeout=_READ_SECONDS
-        )
-        items: Sequence[Json] = answer.get("items") or []
-        return items
+    async def _pods(self, selector: str) -> Sequence[owned.Json]:
+        method = self._core.list_namespaced_pod
+        return await owned.listed("list the Pods", method, self._namespace, selector)
 
 
-def _whose(claim: Json, annotation: str) -> str:
-    return str((claim["metadata"].get("annotations") or {}).get(annotation, ""))
-
-
-def _exporter(pod: Json) -> Exporter:
+def _exporter(pod: owned.Json) -> Exporter:
     meta, status = pod["metadata"], pod.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     return Exporter(
@@ -128,7 +105,7 @@ def _exporter(pod: Json) -> Exporter:
         export=meta["labels"][manifest.EXPORT],
         address=_address(status.get("podIP") or ""),
         is_ready=(conditions.get("Ready") or {}).get("status") == "True",
-        is_going="deletionTimestamp" in meta or status.get("phase") in {"Succeeded", "Failed"},
+        is_going=owned.is_going(pod) or status.get("phase") in {"Succeeded", "Failed"},
         trouble=_trouble(status, conditions),
     )
 
@@ -140,7 +117,7 @@ def _address(ip: str) -> str:
     return f"[{ip}]:{PORT}" if ":" in ip else f"{ip}:{PORT}"
 
 
-def _trouble(status: Json, conditions: Mapping[str, Json]) -> str:
+def _trouble(status: owned.Json, conditions: Mapping[str, owned.Json]) -> str:
     for container in status.get("containerStatuses") or ():
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.manifests import labels, pod
+from hub_services.common.owned import EXPORTER
 from hub_services.export.exporter.terms import ADDRESS, PORT, TOKEN, VOLUMES
-from hub_services.workspaces.cluster import EXPORTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

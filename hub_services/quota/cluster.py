@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from kubernetes_asyncio.client import CoreV1Api, ResourceV1Api
 
-from eugospawner import cluster
 from eugospawner.manifests import labels
+from hub_services.common import owned
 from hub_services.quota import observed
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
-
-_READ_SECONDS: Final = 10
 
 
 class Cluster:
@@ -46,12 +44,4 @@ class Cluster:
         return observed.to_pods(pods, by_name, catalog)
 
     async def _list(self, what: str, method: Any, label: str) -> Sequence[Json]:
-        answer = await cluster.call(
-            what,
-            method,
-            self._namespace,
-            label_selector=label,
-            _request_timeout=_READ_SECONDS,
-        )
-        items: Sequence[Json] = answer["items"]
-        return items
+        return await owned.listed(what, method, self._namespace, label)

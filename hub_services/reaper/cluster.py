@@ -16,10 +16,11 @@ from kubernetes_asyncio.client import CoreV1Api, ResourceV1Api
 from eugospawner import cluster
 from eugospawner.manifests import labels
 from eugospawner.policy.errors import ClusterError
+from hub_services.common import owned
 from hub_services.reaper import observed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from kubernetes_asyncio.client import ApiClient
 
@@ -30,7 +31,6 @@ Json = Any
 
 #: What a stop by the spawner grants, too: a notebook may write its last file.
 _GRACE_SECONDS: Final = 10
-_READ_SECONDS: Final = 10
 _CONFLICT: Final = 409
 _NOT_FOUND: Final = 404
 
@@ -125,15 +125,5 @@ class Cluster:
             if error.status not in {_NOT_FOUND, _CONFLICT}:
                 raise
 
-    async def _list(
-        self, what: str, method: Callable[..., Awaitable[Any]], selector: str = ""
-    ) -> Sequence[Json]:
-        answer = await cluster.call(
-            what,
-            method,
-            self._namespace,
-            label_selector=selector,
-            _request_timeout=_READ_SECONDS,
-        )
-        items: list[Json] = answer.get("items") or []
-        return items
+    async def _list(self, what: str, method: Any, selector: str = "") -> Sequence[Json]:
+        return await owned.listed(what, method, self._namespace, selector)
