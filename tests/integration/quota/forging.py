@@ -12,9 +12,10 @@ from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import pytest
 from tornado.web import create_signed_value
 
-from hub_services.common.web import cookie_secret
+from hub_services.common.web import Auth, cookie_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +63,16 @@ def surroundings() -> Iterator[dict[str, str]]:
 
 
 SURROUNDINGS = tuple(surroundings())
+
+
+@pytest.fixture(autouse=True)
+def tidy() -> Iterator[None]:
+    """End the thread that JupyterHub asks who somebody is in, when it is about to give them another token."""
+    yield
+    auth = Auth.instance()
+    if hasattr(auth, "_thread_loop"):
+        auth._pool.shutdown()
+        auth._thread_loop.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +156,14 @@ def said(answer: Answer) -> str:
     if "json" in answer.headers["Content-Type"]:
         return answer.body["detail"]
     return html.unescape(re.sub(r"<[^>]*>", " ", answer.text))
+
+
+def refused_whoever_forges(service: Running, victim: Session, deed: Deed) -> None:
+    """Try *deed* with every token that is not the victim's, from every kind of place: all are turned away."""
+    for number, (what, (cookies, token)) in enumerate(forged(service, victim).items()):
+        for around in SURROUNDINGS[number % 5 :: 5]:
+            answer = send(service, deed, cookies, token, around)
+            assert answer.status == 401, (what, around)
+    for kind in SIMPLE:
+        answer = send(service, deed, victim.cookies, None, {"Origin": STRANGER}, kind=kind)
+        assert answer.status == 401, kind

@@ -21,9 +21,8 @@ from tornado.web import RequestHandler
 from hub_services import quota
 from hub_services.common.api import Route
 from hub_services.common.auditing import READ
-from hub_services.common.web import Auth
 from hub_services.quota import admin, members
-from tests.integration.quota.forging import (
+from tests.integration.quota.forging import (  # noqa: F401 - a fixture
     SIMPLE,
     STRANGER,
     SURROUNDINGS,
@@ -35,12 +34,13 @@ from tests.integration.quota.forging import (
     said,
     send,
     signed_in,
+    tidy,
 )
 from tests.integration.quota.servers import PREFIX
 from tests.integration.quota.test_refusals import OVERRIDE, RIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from tests.integration.quota.conftest import Letters
     from tests.integration.quota.servers import Running
@@ -123,16 +123,6 @@ def mixed(pytestconfig):
                 yield attempt, around
 
     return mix
-
-
-@pytest.fixture(autouse=True)
-def tidy() -> Iterator[None]:
-    """End the thread that JupyterHub asks who somebody is in, when it is about to give them another token."""
-    yield
-    auth = Auth.instance()
-    if hasattr(auth, "_thread_loop"):
-        auth._pool.shutdown()
-        auth._thread_loop.close()
 
 
 @pytest.fixture
