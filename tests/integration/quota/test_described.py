@@ -6,20 +6,16 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 
 from hub_services.common.problems import DoorReason
 from tests.integration.quota.conftest import CATALOG
-from tests.integration.quota.servers import PREFIX, Running, serving, sow
+from tests.integration.quota.described import agrees, described, operations_of
+from tests.integration.quota.servers import Running, serving, sow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from schemathesis import Case
     from schemathesis.schemas import BaseSchema
-
-OURS = "Authorization"
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +29,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def api(shared: Running) -> BaseSchema:
-    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
-    loaded = schemathesis.openapi.from_dict(document)
-    loaded.config.update(base_url=f"{shared.url}{PREFIX}api/v1")
-    return loaded
+    return described(shared)
 
 
 OPERATIONS = (
@@ -77,21 +70,7 @@ JUDGED = {
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, path: str) -> None:
-    """As an admin, who gets through to everything; nothing is ever a fault of ours."""
-
-    excluded = [schemathesis.checks.ignored_auth]
-    if (method, path) in JUDGED:
-        excluded.append(schemathesis.checks.positive_data_acceptance)
-
-    @given(case=api[path][method].as_strategy())
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-    def agrees(case: Case) -> None:
-        case.call_and_validate(
-            headers={OURS: "token t-ada"},
-            excluded_checks=excluded,
-        )
-
-    agrees()
+    agrees(api, method, path, is_judged=(method, path) in JUDGED, examples=30)
 
 
 def test_the_document_names_every_reason_but_faults_of_ours(shared: Running) -> None:
@@ -109,7 +88,5 @@ def test_the_document_names_every_reason_but_faults_of_ours(shared: Running) -> 
         assert f"`{reason}`" in told, reason
     names = [each["operationId"] for path in document["paths"].values() for each in path.values()]
     assert len(names) == len(set(names))
-    assert {
-        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
-    } == set(OPERATIONS)
+    assert operations_of(shared) == set(OPERATIONS)
     assert all(each["summary"] for path in document["paths"].values() for each in path.values())

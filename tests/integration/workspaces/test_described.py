@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 
+from tests.integration.quota.described import agrees, described, operations_of
 from tests.integration.quota.servers import serving, sow
 from tests.integration.workspaces.conftest import CATALOG
 from tests.integration.workspaces.servers import Workspaces
@@ -16,7 +15,6 @@ from tests.integration.workspaces.servers import Workspaces
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from schemathesis import Case
     from schemathesis.schemas import BaseSchema
 
 PLACE = "/workspaces/{owner}/{server}"
@@ -56,28 +54,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspaces]:
 
 @pytest.fixture(scope="module")
 def api(shared: Workspaces) -> BaseSchema:
-    document = json.loads(shared.ask("GET", "/openapi.json", token=None).text)
-    loaded = schemathesis.openapi.from_dict(document)
-    loaded.config.update(base_url=f"{shared.url}{shared.prefix}api/v1")
-    return loaded
+    return described(shared)
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_what_is_described_is_what_is_answered(api: BaseSchema, method: str, path: str) -> None:
-    """As an admin; words that make no sense together are refused, and nothing is a fault of ours."""
-
-    @given(case=api[path][method].as_strategy())
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-    def agrees(case: Case) -> None:
-        case.call_and_validate(
-            headers={"Authorization": "token t-ada"},
-            excluded_checks=[
-                schemathesis.checks.ignored_auth,
-                schemathesis.checks.positive_data_acceptance,
-            ],
-        )
-
-    agrees()
+    agrees(api, method, path)
 
 
 def test_the_document_has_every_operation_and_says_what_it_does(shared: Workspaces) -> None:
@@ -86,6 +68,4 @@ def test_the_document_has_every_operation_and_says_what_it_does(shared: Workspac
     operations = [each for path in document["paths"].values() for each in path.values()]
     assert len({each["operationId"] for each in operations}) == len(operations)
     assert all(each["summary"] for each in operations)
-    assert {
-        (method.upper(), path) for path, methods in document["paths"].items() for method in methods
-    } == set(OPERATIONS)
+    assert operations_of(shared) == set(OPERATIONS)
