@@ -16,6 +16,7 @@ const OFTEN = 1_000;
 const SELDOM = 10_000;
 /** Nobody listens to a number that changes every second. */
 const SPOKEN = 5_000;
+let timer;
 let spokenAt = 0;
 let wasSending = false;
 
@@ -45,6 +46,11 @@ function show(found) {
   wasSending = found.sending !== null;
 }
 
+function lookAfter(delay) {
+  clearTimeout(timer);
+  timer = setTimeout(look, delay);
+}
+
 async function look() {
   try {
     const answer = await fetch(address, { headers: { "X-XSRFToken": xsrf } });
@@ -52,7 +58,7 @@ async function look() {
   } catch {
     // The service is away for a moment; the next look tells.
   }
-  setTimeout(look, standing === "preparing" || wasSending ? OFTEN : SELDOM);
+  lookAfter(standing === "preparing" || wasSending ? OFTEN : SELDOM);
 }
 
 if (copy && navigator.clipboard) {
@@ -65,6 +71,6 @@ if (copy && navigator.clipboard) {
 }
 document.querySelector("#eugo-download")?.addEventListener("click", () => {
   wasSending = true;
-  setTimeout(look, OFTEN);
+  lookAfter(OFTEN);
 });
-if (standing === "preparing" || standing === "ready") setTimeout(look, OFTEN);
+if (standing === "preparing" || standing === "ready") lookAfter(OFTEN);

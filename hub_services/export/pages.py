@@ -18,7 +18,7 @@ from tornado.iostream import StreamClosedError
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import Barred
 from hub_services.common.problems import DoorReason, Fault
-from hub_services.common.web import Page
+from hub_services.common.web import Page, fault_of
 from hub_services.export import models
 from hub_services.export.choosing import form_of
 from hub_services.export.exporter.render import POLICY
@@ -100,10 +100,8 @@ class ExportsPage(_ExportPage):
             first = error.errors()[0]
             detail = f"{first['loc'][0]}: {first['msg']}."
             await self._refuse(Fault(DoorReason.MALFORMED, detail))
-        except Barred as error:
-            await self._refuse(Fault(DoorReason.NOT_PERMITTED, error.sentence))
-        except Fault as fault:
-            await self._refuse(fault)
+        except (Barred, Fault) as error:
+            await self._refuse(fault_of(error))
         else:
             self.redirect(f"{self.settings['prefix']}exports/{made.id}", status=303)
 

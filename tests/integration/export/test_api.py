@@ -313,6 +313,23 @@ def test_what_cannot_be_had_says_why(service):
     assert "There is no volume home yet" in found["problem"]
 
 
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("fields", "status", "reason"),
+    [
+        ("workspace=alice%2Fnothing", 404, "workspace-unknown"),
+        ("workspace=bob%2Flab", 404, "workspace-unknown"),
+        ("workspace=alice%2Flab&folder=%2Fetc", 400, "malformed"),
+        ("workspace=alice%2Flab&folder=x.csv&what=pdf", 400, "malformed"),
+    ],
+)
+def test_the_page_refuses_as_the_api_does(service, fields, status, reason):
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = service.ask("POST", "", fields.encode(), token="t-alice", api=False, headers=kind)
+    assert answer.status == status
+    assert f'<span class="eugo-reason">{reason}</span>' in answer.text
+
+
 def test_of_what_was_never_started_or_is_being_destroyed_nothing_is_taken(service):
     create_only = service.store.workspaces.create
     service.run(
