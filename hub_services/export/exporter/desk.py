@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from hub_services.export.exporter import archive, tree
+from hub_services.export.exporter import archive, tree, usage
 from hub_services.export.exporter.render import CHROMIUM
 from hub_services.export.exporter.tree import SAID, Choice, Most, Skipped, Survey
 
@@ -131,7 +131,7 @@ class Desk:
         examples = list[dict[str, str]]()
         try:
             with contextlib.ExitStack() as stack:
-                roots = [(each, stack.enter_context(self._opened(each))) for each in wishes]
+                roots = [(each, stack.enter_context(self._opened(each.volume))) for each in wishes]
                 found = [(wish, root, self._survey(wish, root)) for wish, root in roots]
                 for wish, _, one in found:
                     total.add(one)
@@ -176,7 +176,7 @@ class Desk:
     def _rendered(self, wish: Wish) -> tuple[bytes, tree.File, str]:
         path = wish.choice.folder
         shown = path.decode("utf-8", "backslashreplace")
-        with self._opened(wish) as root:
+        with self._opened(wish.volume) as root:
             file = tree.find(root, path)
             if file is None or not path.lower().endswith(b".ipynb"):
                 message = f"There is no notebook {shown!r} in the volume {wish.volume}."
@@ -198,6 +198,39 @@ class Desk:
         title = shown.rpartition("/")[2].removesuffix(".ipynb")
         return _run(wish.form, title, text), file, hashlib.sha256(text).hexdigest()
 
+    def usage(self, name: str) -> dict[str, Any]:
+        """
+        Return what the volume *name* holds, and which of its folders could go.
+
+        Raises:
+            Unfit: There is no such volume here, or it cannot be read.
+        """
+        if name not in self.volumes:
+            message = f"volume: there is no volume {name!r} here"
+            raise Unfit(message)
+        self.counted = counted = Survey()
+
+        def told(files: int) -> None:
+            counted.files = files
+
+        try:
+            with self._opened(name) as root:
+                found = usage.measure(root, told=told)
+        finally:
+            self.counted = None
+        return {
+            "files": found.files, "bytes": found.size, "unreadable": found.unreadable,
+            "capacity": found.capacity, "free": found.free,
+            "folders": [{"path": _shown(path), "bytes": size} for path, size in found.folders],
+            "culprits": [
+                {
+                    "path": _shown(each.path), "bytes": each.size, "kind": str(each.kind),
+                    "advice": usage.ADVICE[each.kind],
+                }
+                for each in found.culprits
+            ],
+        }  # fmt: skip
+
     def archive(
         self, wishes: tuple[Wish, ...], *, about: dict[str, object], now: datetime
     ) -> Iterator[bytes]:
@@ -213,7 +246,7 @@ class Desk:
             with contextlib.ExitStack() as stack:
                 volumes = []
                 for wish in wishes:
-                    root = stack.enter_context(self._opened(wish))
+                    root = stack.enter_context(self._opened(wish.volume))
                     found = self._survey(wish, root)
                     volumes.append(
                         archive.Volume(
@@ -232,11 +265,11 @@ class Desk:
         }
 
     @contextlib.contextmanager
-    def _opened(self, wish: Wish) -> Iterator[int]:
+    def _opened(self, volume: str) -> Iterator[int]:
         try:
-            opened = os.open(self.volumes[wish.volume], os.O_RDONLY | os.O_DIRECTORY)
+            opened = os.open(self.volumes[volume], os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            message = f"The volume {wish.volume} cannot be read: {error.strerror}."
+            message = f"The volume {volume} cannot be read: {error.strerror}."
             raise Unfit(message) from error
         try:
             yield opened
@@ -292,6 +325,10 @@ def _run(form: str, title: str, text: bytes) -> bytes:
     except (ValueError, KeyError, TypeError):
         detail = "The notebook cannot be made a document: it takes too much memory or time."
     raise Unfit(detail)
+
+
+def _shown(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
 
 
 def _example(wish: Wish, skipped: Skipped) -> dict[str, str]:

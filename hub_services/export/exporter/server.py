@@ -114,6 +114,17 @@ class Survey(Handler):
             self.finish(await asyncio.to_thread(self._desk.survey, wishes))
 
 
+class Usage(Handler):
+    """What a volume holds."""
+
+    async def post(self) -> None:
+        """Measure, and answer."""
+        with self._attendance.someone():
+            body = self.body()
+            name = str(body.get("volume", "")) if isinstance(body, dict) else ""
+            self.finish(await asyncio.to_thread(self._desk.usage, name))
+
+
 class Archive(Handler):
     """The archive of a choice, or the document of a notebook."""
 
@@ -180,6 +191,7 @@ def make_app(desk: Desk, attendance: Attendance, token: str) -> web.Application:
         [
             ("/v1/progress", Progress, surroundings),
             ("/v1/survey", Survey, surroundings),
+            ("/v1/usage", Usage, surroundings),
             ("/v1/archive", Archive, surroundings),
         ]
     )

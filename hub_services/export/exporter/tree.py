@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Opens a folder, and nothing that leads elsewhere.
+OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Opening a FIFO must not wait for whoever writes to it.
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 #: Folders below one another; each is an open descriptor while it is walked.
@@ -114,7 +115,7 @@ class Folders:
         self._close_to(same)
         for name in names[same:]:
             _check(name)
-            self._open.append(os.open(name, _FOLDER, dir_fd=self._here))
+            self._open.append(os.open(name, OPEN_FOLDER, dir_fd=self._here))
             self._names.append(name)
         return self._here
 
@@ -391,7 +392,7 @@ def find(root: int, path: bytes) -> File | None:
 @contextlib.contextmanager
 def opened(path: str) -> Iterator[int]:
     """Give the root of a volume, mounted at *path*, opened."""
-    root = os.open(path, _FOLDER)
+    root = os.open(path, OPEN_FOLDER)
     try:
         yield root
     finally:
