@@ -26,7 +26,9 @@ from eugospawner.store.database import is_outage
 from eugospawner.store.exports import Exports
 from eugospawner.store.identities import Identities
 from eugospawner.store.invitations import Invitations
+from eugospawner.store.measures import Measures
 from eugospawner.store.refusals import Refusals
+from eugospawner.store.resizes import Resizes
 from eugospawner.store.sessions import Sessions
 from eugospawner.store.shares import Shares
 from eugospawner.store.volumes import Volumes, read_held, read_volumes
@@ -84,7 +86,9 @@ class Store:
         exports: What somebody takes away of a workspace.
         identities: Whose account is whose.
         invitations: Who was asked into an organization.
+        measures: What volumes hold.
         refusals: Requests that were refused.
+        resizes: Volumes that are to be larger.
         sessions: Runs of workspaces.
         shares: Documents that others may read.
         volumes: Extra volumes of owners.
@@ -97,7 +101,9 @@ class Store:
     exports: Exports
     identities: Identities
     invitations: Invitations
+    measures: Measures
     refusals: Refusals
+    resizes: Resizes
     sessions: Sessions
     shares: Shares
     volumes: Volumes
@@ -112,7 +118,9 @@ class Store:
         self.exports = Exports(database, self._writer)
         self.identities = Identities(database, self._writer)
         self.invitations = Invitations(database, self._writer)
+        self.measures = Measures(database, self._writer)
         self.refusals = Refusals(database, self._writer)
+        self.resizes = Resizes(database, self._writer)
         self.sessions = Sessions(database, self._writer)
         self.shares = Shares(database, self._writer)
         self.volumes = Volumes(database, self._writer)

@@ -597,3 +597,60 @@ class ShareRow(Base):
 def table_of(row: type[Base]) -> Table:
     """Return the table behind *row*, for statements that skip the ORM's bookkeeping."""
     return cast("Table", row.__table__)
+
+
+class MeasureRow(Base):
+    """What a volume held when it was last looked at."""
+
+    __tablename__ = "measures"
+    __table_args__ = (
+        CheckConstraint(
+            "capacity_bytes >= 0 AND used_bytes >= 0 AND free_bytes >= 0 AND files >= 0",
+            name="amounts",
+        ),
+        Index("ix_measures_wanted_at", "wanted_at"),
+        {"comment": "What volumes held when they were last looked at, homes among them."},
+    )
+
+    owner: Mapped[str] = mapped_column(primary_key=True, comment="User name.")
+    volume: Mapped[str] = mapped_column(
+        primary_key=True, comment="Its key among the owner's; empty for the home."
+    )
+    wanted_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; since when it is to be measured. Absent: it is not."
+    )
+    looked_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; the last try. Absent: none yet."
+    )
+    measured_at: Mapped[datetime | None] = mapped_column(
+        comment="UTC; of the amounts. Absent: never."
+    )
+    capacity_bytes: Mapped[int] = mapped_column(comment="Size that Kubernetes gave it, as of then.")
+    used_bytes: Mapped[int] = mapped_column(comment="What it held.")
+    free_bytes: Mapped[int] = mapped_column(
+        comment="What its disk had free, which it may share with others."
+    )
+    files: Mapped[int] = mapped_column(comment="Number of files.")
+    summary: Mapped[str] = mapped_column(
+        comment="JSON: the largest folders, and those that could go."
+    )
+    problem: Mapped[str] = mapped_column(comment="Why the last try failed; or empty.")
+
+
+class ResizeRow(Base):
+    """A volume that is to be larger."""
+
+    __tablename__ = "resizes"
+    __table_args__ = (
+        CheckConstraint("size_bytes > former_bytes", name="size_bytes"),
+        {"comment": "Volumes that are to be larger, until Kubernetes has been told."},
+    )
+
+    owner: Mapped[str] = mapped_column(primary_key=True, comment="User name.")
+    volume: Mapped[str] = mapped_column(
+        primary_key=True, comment="Its key among the owner's; empty for the home."
+    )
+    size_bytes: Mapped[int] = mapped_column(comment="Size that it is to have.")
+    former_bytes: Mapped[int] = mapped_column(comment="Size that it had.")
+    actor: Mapped[str] = mapped_column(comment="User name: who wants it.")
+    at: Mapped[datetime] = mapped_column(comment="UTC.")

@@ -21,7 +21,7 @@ TABLES = {
     "alembic_version", "sessions", "volumes", "usage", "ledger", "changes", "audit", "workspaces",
     "consumption", "marks", "refusals", "identities", "provider_sessions", "logout_tokens",
     "invitations", "former_workspaces", "deployment_logs", "exports",
-    "shares",
+    "shares", "measures", "resizes",
 }  # fmt: skip
 
 
