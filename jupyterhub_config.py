@@ -11,6 +11,7 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
   services listen (default: ports 8191 to 8195 of 127.0.0.1)
 - `EUGO_EXPORTER_IMAGE`: image of the Pods that read volumes for exports: Python 3 and this package; without it
   nothing is exported
+- `EUGO_MEASURE_HOURS`: how old the measure of a volume in use may be (default: 24; 0: none is made unasked)
 - `EUGO_AUDIT_ANCHOR`: file to which the workspaces service writes the end of the audit
 - `EUGO_PROMETHEUS_URL`, `EUGO_GPU_AT_WORK_PERCENT`: where the culler learns whether GPUs are at work
 - `EUGO_PUBLIC_URL`: the hub's address as people type it, for links of invitations
@@ -81,6 +82,7 @@ passed = (
 )
 MAIL = ("EUGO_PUBLIC_URL", "EUGO_SMTP_URL", "EUGO_MAIL_FROM")
 ANCHOR = ("EUGO_AUDIT_ANCHOR",)
+MEASURES = ("EUGO_MEASURE_HOURS",)
 METRICS = ("EUGO_PROMETHEUS_URL", "EUGO_GPU_AT_WORK_PERCENT")
 # Without an image for its Pods there is nothing that could read a volume, and pages offer no export.
 exporter_image = os.environ.get("EUGO_EXPORTER_IMAGE", "")
@@ -145,7 +147,8 @@ if exporter_image:
             "display": False,  # workspaces lead to it
             "environment": surroundings
             | {"EUGO_CATALOG": str(Path(catalog).resolve())}
-            | {"EUGO_EXPORTER_IMAGE": exporter_image},
+            | {"EUGO_EXPORTER_IMAGE": exporter_image}
+            | {name: os.environ[name] for name in MEASURES if name in os.environ},
             "oauth_no_confirm": True,
             "oauth_client_allowed_scopes": ["admin-ui"],
         }

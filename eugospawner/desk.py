@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
     from eugospawner.settings import Settings
-    from eugospawner.showing import Shown
+    from eugospawner.showing import Shown, Stored
     from eugospawner.store import NewSession, Session, Store, Workspace
 
 #: A Kubernetes object as JSON gives it.
@@ -78,6 +78,12 @@ class Overview:
     shown: tuple[Shown, ...]
     zone: str
     now: datetime
+
+    @property
+    def full(self) -> tuple[Stored, ...]:
+        """Volumes that are nearly full, or full, each once (F86)."""
+        found = {each.volume: each for one in self.shown for each in one.storage}
+        return tuple(each for each in found.values() if each.fill.tone in {"warn", "danger"})
 
 
 def desk_of(spawner: KubeSpawner) -> Desk:
@@ -246,6 +252,7 @@ class Desk:
         unrecorded = [each for each in others if each.server not in known]
         ids = [each.session_id for each in recorded if each.session_id is not None]
         sessions = {each.id: each for each in await store.sessions.of(ids)}
+        measures = await store.measures.of_owner(owner)
         lives, now = self.lives, self._now()
         return Overview(
             shown=tuple(
@@ -257,6 +264,7 @@ class Desk:
                     people=settings.directory.people,
                     catalog=settings.catalog,
                     now=now,
+                    measures=measures,
                 )
                 for each in (*recorded, *unrecorded)
             ),

@@ -14,10 +14,13 @@ from eugospawner.choices import size
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.limits import used_words, words_of
 from eugospawner.policy.quota import Span, SubjectKind
+from eugospawner.policy.standing import Filling
+from eugospawner.policy.units import size_words
 
 if TYPE_CHECKING:
     from eugospawner.policy.quota import Limit
     from eugospawner.policy.standing import Standing, StorageStanding
+    from eugospawner.store.measures import Measure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,36 @@ def storage_line_of(standing: StorageStanding, whose: str | None = None) -> Line
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """How full a volume is, as people read it; *tone* is that of a badge."""
+
+    word: str
+    tone: Literal["good", "warn", "danger", "neutral"]
+    percent: int
+    used: str
+
+
+def fill_of(measure: Measure | None) -> Fill:
+    """Return how full the volume of *measure* was when it was measured; `None`: nothing is known of it."""
+    if measure is None or measure.measured_at is None:
+        return Fill(word="Not measured yet", tone="neutral", percent=0, used="")
+    filling = Filling(used=measure.used_bytes, capacity=measure.capacity_bytes)
+    # A disk that others fill is as full as one's own files make it.
+    is_full = filling.is_spent or not measure.free_bytes
+    return Fill(
+        word="Full" if is_full else f"{filling.percent} % full",
+        tone="danger" if is_full else _tone(filling),
+        percent=100 if is_full else min(filling.percent, 100),
+        used=f"{size_words(filling.used)} of {size_words(filling.amount)}",
+    )
+
+
 def _share(standing: Standing | StorageStanding) -> str:
     return "Used up" if standing.is_spent else f"{standing.percent} % used"
 
 
-def _tone(standing: Standing | StorageStanding) -> Literal["good", "warn", "danger"]:
+def _tone(standing: Standing | StorageStanding | Filling) -> Literal["good", "warn", "danger"]:
     if standing.is_spent:
         return "danger"
     return "warn" if standing.is_warned else "good"

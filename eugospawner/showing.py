@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from eugospawner.lines import Fill, fill_of
 from eugospawner.lives import NEEDS
 from eugospawner.policy import deadlines, units
 from eugospawner.policy.catalog import DEFAULT_QUEUE, Kind
@@ -32,6 +33,7 @@ from eugospawner.policy.permissions import may, who_may
 from eugospawner.policy.roles import MEANINGS, Action
 from eugospawner.policy.volumes import mounted_by
 from eugospawner.policy.windows import next_opening, open_now
+from eugospawner.store.measures import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.permissions import Workspace as Target
     from eugospawner.policy.plans import Plan
     from eugospawner.store import Session, Workspace
+    from eugospawner.store.measures import Measure
 
 #: After so many failed starts in a row people are told whom to ask (F22).
 MOST_FAILURES: Final = 3
@@ -91,6 +94,22 @@ class Gpus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """
+    A volume that it mounts, as it was when it was last measured.
+
+    Attributes:
+        volume: Its key among the owner's; empty for the home.
+        title: As people read it.
+    """
+
+    volume: str
+    title: str
+    used_bytes: int
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """
     A workspace as people see it.
@@ -103,6 +122,7 @@ class Shown:
         kind: What runs in it; empty: nobody knows yet.
         prospect: What it has before it; `None`: it does not run.
         warnings: Ends that are near, the nearest first.
+        storage: Its volumes, as far as they were measured, the home first.
         acts: What is offered in its state, in order.
     """
 
@@ -119,6 +139,7 @@ class Shown:
     gpus: Gpus | None
     prospect: Prospect | None
     warnings: tuple[Notice, ...]
+    storage: tuple[Stored, ...]
     acts: tuple[Act, ...]
 
     @property
@@ -136,6 +157,7 @@ def show(
     people: Mapping[str, Person],
     catalog: Catalog,
     now: datetime,
+    measures: Mapping[str, Measure] | None = None,
     support: str = "",
 ) -> Shown:
     """
@@ -144,6 +166,7 @@ def show(
     Args:
         session: Its last session, if it has one.
         target: What it is for `permissions.may`.
+        measures: What is known of the volumes of its owner, by key.
         support: Whom to turn to when nothing helps; empty: an admin.
     """
 
@@ -185,8 +208,23 @@ def show(
         else tuple(
             _warnings(session, prospect, target.project.plan, denied(Action.DEPLOY), catalog, now)
         ),
+        storage=tuple(_stored(workspace, measures or {})),
         acts=acts,
     )
+
+
+def _stored(workspace: Workspace, measures: Mapping[str, Measure]) -> Iterator[Stored]:
+    if workspace.session_id is None:
+        return  # it was never started: nothing of it is written anywhere
+    for key in (HOME, *mounted_by(workspace.options)):
+        measure = measures.get(key)
+        if measure is not None and measure.measured_at is not None:
+            yield Stored(
+                volume=key,
+                title=key or "Home",
+                used_bytes=measure.used_bytes,
+                fill=fill_of(measure),
+            )
 
 
 #: Where there is something to take away (features, state machine).

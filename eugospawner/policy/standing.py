@@ -97,6 +97,19 @@ class StorageStanding(_Share):
         return self.limit.size_bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filling(_Share):
+    """How full a volume is: bytes that its files take, of those that it has."""
+
+    used: int
+    capacity: int
+
+    @property
+    def amount(self) -> int:
+        """All there is, in bytes."""
+        return self.capacity
+
+
 def standings(
     accounts: Accounts,
     project: Project,
@@ -118,6 +131,18 @@ def storage_standings(
         StorageStanding(limit=limit, used=held.get(limit.subject, 0))
         for limit in storage.limits_of(owner, project, catalog.storage_quotas, now)
     )
+
+
+def room_of(
+    accounts: Accounts, catalog: Catalog, held: Mapping[Subject, int], now: datetime
+) -> tuple[StorageStanding, ...]:
+    """Return how it stands with the room for extra volumes that somebody has in all of their projects, each limit once."""
+    found = {
+        (each.limit.quota, each.limit.subject): each
+        for project in accounts.projects
+        for each in storage_standings(accounts.person.name, project, catalog, held, now)
+    }
+    return tuple(found.values())
 
 
 def standing(limit: Limit, usage: Usage, zone: str, now: datetime) -> Standing:

@@ -72,6 +72,11 @@ class Measures:
         rows = await self._database.read("read measures", _OF_OWNER, storable({"owner": owner}))
         return {row["volume"]: _measure(row) for row in rows}
 
+    async def every(self) -> tuple[Measure, ...]:
+        """Return what is known of all volumes."""
+        rows = await self._database.read("read measures", _EVERY)
+        return tuple(_measure(row) for row in rows)
+
     async def wanted(self, *, limit: int) -> tuple[Measure, ...]:
         """Return those that are to be measured, who has waited longest first."""
         rows = await self._database.read("read measures", _WANTED, {"limit": limit})
@@ -180,6 +185,7 @@ _EMPTY: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 _INSERT: Final = InsertNew(_TABLE)
 _OF_OWNER: Final = select(_TABLE).where(_COLUMN.owner == bindparam("owner"))
+_EVERY: Final = select(_TABLE)
 _WANTED: Final = (
     select(_TABLE)
     .where(_COLUMN.wanted_at.is_not(None))

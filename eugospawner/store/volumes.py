@@ -45,6 +45,18 @@ class Volumes:
             "read the volumes of an owner", lambda connection: read_volumes(connection, owner)
         )
 
+    async def payers_of(self, owner: str, key: str) -> tuple[Subject, ...]:
+        """Return for whom a volume of *owner* counts; empty: there is none."""
+        rows = await self._database.read(
+            "read a volume", _PAYERS_OF, storable({"owner": owner, "key": key})
+        )
+        return tuple(
+            Subject(kind, row[name])
+            for row in rows
+            for kind, name in _PAYERS.items()
+            if row[name] is not None
+        )
+
     async def add(
         self,
         owner: str,
@@ -200,6 +212,9 @@ _PAYERS: Final = {
     SubjectKind.GROUP: "group_key",
     SubjectKind.ORGANIZATION: "organization",
 }
+_PAYERS_OF: Final = select(*(_COLUMN[name] for name in _PAYERS.values())).where(
+    _COLUMN.owner == bindparam("owner"), _COLUMN.key == bindparam("key")
+)
 _HELD: Final = {
     kind: select(_COLUMN[name], func.sum(_COLUMN.size_bytes))
     .where(_COLUMN[name].in_(bindparam("keys", expanding=True)))

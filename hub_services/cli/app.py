@@ -15,6 +15,7 @@ from hub_services.cli.output import Session
 from hub_services.cli.people import user
 from hub_services.cli.policy import policy, window
 from hub_services.cli.quota import quota
+from hub_services.cli.volumes import volume
 from hub_services.cli.workspaces import workspace
 
 
@@ -79,6 +80,7 @@ def completion(shell: str) -> None:
 for _group in (
     workspace,
     export,
+    volume,
     quota,
     plan,
     queue,

@@ -81,6 +81,19 @@ async def volumes_of(
     }
 
 
+async def claims(core: CoreV1Api, namespace: str) -> Sequence[tuple[str, str | None, Json]]:
+    """Return every home and extra volume: whose it is, its key (`None`: a home), and its claim; raises `ClusterError`."""
+    homes = await _claims(core, namespace, f"{_HOMES},!{labels.VOLUME}")
+    found: list[tuple[str, str | None, Json]] = [
+        (owner, None, each) for each in homes if (owner := _annotated(each, _HOME_OF))
+    ]
+    for each in await _claims(core, namespace, labels.VOLUME):
+        owner, key = owner_of(each), each["metadata"]["labels"][labels.VOLUME]
+        if owner and names.volume_claim_name(owner, key) == each["metadata"]["name"]:
+            found.append((owner, key, each))
+    return found
+
+
 async def _claims(core: CoreV1Api, namespace: str, selector: str) -> Sequence[Json]:
     method = core.list_namespaced_persistent_volume_claim
     return await listed("list the volumes", method, namespace, selector)

@@ -47,9 +47,12 @@ class DoorReason(StrEnum):
     TOO_MANY = "too-many"
     NOT_SET_UP = "not-set-up"
     STORE_UNAVAILABLE = "store-unavailable"
+    CLUSTER_UNAVAILABLE = "cluster-unavailable"
     HUB_UNAVAILABLE = "hub-unavailable"
     SHARE_REFUSED = "share-refused"
     EXPORT_FAILED = "export-failed"
+    VOLUME_FIXED = "volume-fixed"
+    VOLUME_SHRINKS = "volume-shrinks"
     FAILED = "failed"
 
 
@@ -63,6 +66,8 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.METHOD_NOT_ALLOWED: (405, "The address has no such method."),
     DoorReason.SETTINGS_CHANGED: (409, "Somebody changed the settings since they were read."),
     DoorReason.ALREADY_THERE: (409, "What is asked for exists or happened already."),
+    DoorReason.VOLUME_SHRINKS: (409, "A volume becomes larger, never smaller."),
+    DoorReason.VOLUME_FIXED: (409, "The cluster does not let the volume have another size."),
     DoorReason.LINK_EXPIRED: (410, "The link's hour is over."),
     DoorReason.LINK_REVOKED: (410, "Somebody took the link back."),
     DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
@@ -75,6 +80,7 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.HUB_UNAVAILABLE: (502, "The hub could not be asked who this is."),
     DoorReason.EXPORT_FAILED: (502, "The volume could not be read."),
     DoorReason.STORE_UNAVAILABLE: (503, "The records cannot be reached; try again."),
+    DoorReason.CLUSTER_UNAVAILABLE: (503, "Kubernetes does not answer, or refuses; try again."),
 }
 
 

@@ -33,7 +33,7 @@ import eugospawner
 from eugospawner import assets
 from eugospawner.origins import SENTENCE, is_change_from_elsewhere
 from eugospawner.policy.accounts import Actor
-from eugospawner.policy.errors import Barred, StoreError, UnfitSettings
+from eugospawner.policy.errors import Barred, ClusterError, StoreError, UnfitSettings
 from eugospawner.policy.reasons import Reason
 from hub_services.common.problems import CONTENT_TYPE, RULES, DoorReason, Fault
 
@@ -220,6 +220,8 @@ def fault_of(error: BaseException | None, status: int = _SERVER_ERROR) -> Fault:
         return Fault(DoorReason.STORE_UNAVAILABLE, f"{error}. An admin must mend it.")
     if isinstance(error, StoreError):
         return Fault(DoorReason.STORE_UNAVAILABLE, _STORE_DOWN)
+    if isinstance(error, ClusterError):
+        return Fault(DoorReason.CLUSTER_UNAVAILABLE, f"{error}. Try again, or ask an admin.")
     reason = _BY_STATUS.get(
         status, DoorReason.FAILED if status >= _SERVER_ERROR else DoorReason.MALFORMED
     )

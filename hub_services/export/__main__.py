@@ -19,6 +19,7 @@ import aiohttp
 from kubernetes_asyncio.client import ApiClient
 
 from eugospawner.policy.catalog import DEFAULT_QUEUE
+from eugospawner.policy.errors import ConfigError
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from hub_services.common import api as apis
@@ -31,8 +32,11 @@ from hub_services.export import api, pages
 from hub_services.export.cluster import Cluster
 from hub_services.export.exporters import Exporters, Means
 from hub_services.export.lounge import Lounge
+from hub_services.export.measuring import Measurer
 from hub_services.export.office import Office
-from hub_services.export.service import Preparer, Swept
+from hub_services.export.resizing import Resizer
+from hub_services.export.service import Preparer, Rounds, Swept
+from hub_services.export.storeroom import Storeroom
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
 #: Whoever waits for an export has it prepared at once; this is for what was left behind.
 INTERVAL: Final = timedelta(seconds=10)
 _LATE: Final = timedelta(minutes=3)
+_MOST_HOURS: Final = 24 * 366
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +70,22 @@ class Settings:
     image: str
     """EUGO_EXPORTER_IMAGE: image of the Pods that read volumes; it has Python 3 and this package."""
 
+    measure_every: timedelta | None
+    """EUGO_MEASURE_HOURS: how old a measure may be of a volume in use; default: 24; 0: none is made unasked."""
+
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Settings:
         """
         Return the settings in *environment*.
 
         Raises:
-            ConfigError: One is missing; all that are missing are named.
+            ConfigError: One is missing, all that are missing are named; or one is no number of hours.
         """
         needed = ("EUGO_DATABASE_URL", "EUGO_CATALOG", "EUGO_EXPORTER_IMAGE")
+        told = environment.get("EUGO_MEASURE_HOURS") or "24"
+        if not told.isdecimal() or int(told) > _MOST_HOURS:
+            message = f"EUGO_MEASURE_HOURS is {told!r}: write whole hours, 0 to {_MOST_HOURS}"
+            raise ConfigError(message)
         process.require(environment, (*serving.FROM_THE_HUB, *serving.FOR_PEOPLE, *needed))
         return cls(
             place=Place.of(environment),
@@ -81,6 +93,7 @@ class Settings:
             catalog=Path(environment["EUGO_CATALOG"]),
             namespace=environment.get("EUGO_NAMESPACE") or "eugo",
             image=environment["EUGO_EXPORTER_IMAGE"],
+            measure_every=timedelta(hours=int(told)) or None,
         )
 
 
@@ -97,10 +110,12 @@ def make_sweeper(
         gauges={
             "preparing": "Exports that are being prepared.",
             "pods": "Pods that read volumes.",
+            "measuring": "Volumes that are being measured.",
         },
         counters={
             "removed": "Pods that were deleted.",
             "given_up": "Exports that were not prepared in time.",
+            "resized": "Volumes whose new size Kubernetes was told.",
         },
     )
 
@@ -110,6 +125,7 @@ def make_app(
     *,
     office: Office,
     lounge: Lounge,
+    storeroom: Storeroom,
     exporters: Exporters,
     newest: Newest,
     sweeper: Sweeper,
@@ -118,7 +134,7 @@ def make_app(
     """Return the application."""
     base, hub = place.prefix, Auth.instance().hub_prefix
     prefix = f"{base}api/v1"
-    operations = api.operations(office, lounge)
+    operations = api.operations(office, lounge, storeroom)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
@@ -136,6 +152,12 @@ def make_app(
             (f"{base}shares", pages.SharesPage, {"lounge": lounge}),
             (f"{base}shared/([^/]+)", pages.SharedPage, shared),
             (f"{base}shared/([^/]+)/document", pages.SharedDocument, {"lounge": lounge}),
+            (f"{base}volumes", pages.VolumesPage, {"storeroom": storeroom, "newest": newest}),
+            (
+                f"{base}volumes/([^/]+)/([^/]+)",
+                pages.VolumePage,
+                {"storeroom": storeroom, "newest": newest},
+            ),
             *apis.routes(prefix, operations, document),
         ],
         navigation=pages.navigation(hub, base),
@@ -179,10 +201,33 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             clock=clock,
             prefix=settings.place.prefix,
         )
-        preparer = Preparer(
-            open_store=store, exporters=exporters, cluster=cluster, lease=lease, clock=clock
+        measurer = Measurer(
+            open_store=store,
+            exporters=exporters,
+            cluster=cluster,
+            clock=clock,
+            every=settings.measure_every,
         )
-        sweeper = make_sweeper(preparer.sweep_once, clock, lambda: lease.silence)
+        resizer = Resizer(open_store=store, cluster=cluster, clock=clock)
+        storeroom = Storeroom(
+            newest=newest,
+            open_store=store,
+            cluster=cluster,
+            resizer=resizer,
+            clock=clock,
+            slug=slug_of,
+            wake=wakeup.set,
+        )
+        preparer = Preparer(
+            open_store=store,
+            exporters=exporters,
+            cluster=cluster,
+            lease=lease,
+            clock=clock,
+            errands=lambda: measurer.errands,
+        )
+        rounds = Rounds(preparer, measurer, resizer)
+        sweeper = make_sweeper(rounds.sweep_once, clock, lambda: lease.silence)
         try:
             await serving.serve(
                 settings.place,
@@ -190,6 +235,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
                     settings.place,
                     office=office,
                     lounge=lounge,
+                    storeroom=storeroom,
                     exporters=exporters,
                     newest=newest,
                     sweeper=sweeper,
@@ -202,6 +248,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
                 ended=ended,
             )
         finally:
+            await measurer.close()
             await preparer.close()
 
 

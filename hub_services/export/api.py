@@ -12,15 +12,17 @@ from hub_services.export import models
 if TYPE_CHECKING:
     from hub_services.export.lounge import Lounge
     from hub_services.export.office import Office
+    from hub_services.export.storeroom import Storeroom
 
 TITLE: Final = "Eugo exports"
-SUMMARY: Final = "Take files of a workspace away, whether it runs or not."
+SUMMARY: Final = "Take files of a workspace away, whether it runs or not; see how full volumes are."
 VERSION: Final = "1"
 
 _EXPORT: Final = "/exports/{id}"
+_VOLUME: Final = "/volumes/{owner}/{volume}"
 
 
-def operations(office: Office, lounge: Lounge) -> tuple[Operation, ...]:
+def operations(office: Office, lounge: Lounge, storeroom: Storeroom) -> tuple[Operation, ...]:
     """Return all operations, in the order of the reference."""
     return (
         Operation(
@@ -93,5 +95,54 @@ def operations(office: Office, lounge: Lounge) -> tuple[Operation, ...]:
             answer=models.Share,
             refuses=(DoorReason.NOT_FOUND,),
             run=lounge.revoke,
+        ),
+        Operation(
+            method="GET",
+            path="/volumes",
+            name="list_volumes",
+            summary="Volumes: how large and how full they are, and what mounts them.",
+            takes=models.VolumesQuery,
+            answer=models.Volumes,
+            refuses=(DoorReason.CLUSTER_UNAVAILABLE,),
+            run=storeroom.listed,
+        ),
+        Operation(
+            method="GET",
+            path=_VOLUME,
+            name="get_volume",
+            summary="One volume; to its owner with what its folders take and what could go.",
+            takes=models.VolumePath,
+            answer=models.Volume,
+            refuses=(DoorReason.NOT_FOUND, DoorReason.CLUSTER_UNAVAILABLE),
+            run=storeroom.one,
+        ),
+        Operation(
+            method="POST",
+            path=f"{_VOLUME}/measure",
+            name="measure_volume",
+            summary="Have a volume measured now.",
+            takes=models.VolumePath,
+            answer=models.Volume,
+            refuses=(DoorReason.NOT_FOUND, DoorReason.CLUSTER_UNAVAILABLE),
+            run=storeroom.measure,
+        ),
+        Operation(
+            method="PUT",
+            path=f"{_VOLUME}/size",
+            name="resize_volume",
+            summary="Make a volume larger, as far as plan and quotas leave room.",
+            takes=models.VolumePath,
+            body=models.NewSize,
+            answer=models.Volume,
+            refuses=(
+                DoorReason.NOT_FOUND,
+                DoorReason.CLUSTER_UNAVAILABLE,
+                DoorReason.SETTINGS_CHANGED,
+                DoorReason.VOLUME_SHRINKS,
+                DoorReason.VOLUME_FIXED,
+                Reason.VOLUMES_MORE_THAN_PLAN,
+                Reason.STORAGE_EXHAUSTED,
+            ),
+            run=storeroom.resize,
         ),
     )

@@ -1,8 +1,9 @@
 """
 Cluster: the exporters, and the volumes that they read.
 
-A volume is mounted only if its claim says that it is the owner's: by the annotation that we, or KubeSpawner, put there.
-A Pod is ours if it says so and for which export; it is deleted by its uid. Source: facts on security, §4; L8.
+A volume is mounted, or made larger, only if its claim says that it is the owner's: by the annotation that we, or
+KubeSpawner, put there. A Pod is ours if it says so and for which export; what is deleted or changed is named by its uid.
+Source: facts on security, §4; F83; L8.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from kubernetes_asyncio.client import CoreV1Api
 
 from eugospawner import cluster
 from eugospawner.manifests import labels
+from eugospawner.policy import units
 from hub_services.common import owned
 from hub_services.export import manifest
 from hub_services.export.choosing import HOME, name_of
@@ -49,6 +51,33 @@ class Exporter:
     trouble: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    The PersistentVolumeClaim of a volume.
+
+    Attributes:
+        volume: What exports call the volume: `choosing.HOME`, or a key.
+        size_bytes: What it asks for.
+        capacity_bytes: What it has; 0: none yet.
+        storage_class: Empty: it does not say.
+        modes: How it may be attached: ``ReadWriteOnce``.
+        awaits_restart: Whether the new size is seen only after the workspace was started again.
+        is_going: Whether somebody has asked for its deletion.
+    """
+
+    owner: str
+    volume: str
+    name: str
+    uid: str
+    size_bytes: int
+    capacity_bytes: int
+    storage_class: str
+    modes: tuple[str, ...]
+    awaits_restart: bool
+    is_going: bool
+
+
 class Cluster:
     """The namespace of workspaces; every method raises `ClusterError` if Kubernetes fails."""
 
@@ -67,6 +96,37 @@ class Cluster:
             for name, claim in found
             if not owned.is_going(claim)
         }
+
+    async def claims(self) -> tuple[Claim, ...]:
+        """Return the claims of all homes and extra volumes."""
+        found = await owned.claims(self._core, self._namespace)
+        return tuple(
+            _claim(owner, HOME if key is None else name_of(key), each) for owner, key, each in found
+        )
+
+    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]:
+        """Return the claims of the home of *owner*, and of the extra volumes *keys*."""
+        homes = await owned.homes_of(self._core, self._namespace, owner)
+        volumes = await owned.volumes_of(self._core, self._namespace, owner, keys)
+        return (
+            *(_claim(owner, HOME, each) for each in homes),
+            *(_claim(owner, name_of(key), each) for key, each in volumes.items()),
+        )
+
+    async def enlarge(self, claim: Claim, size_bytes: int) -> None:
+        """Have this very claim ask for another size; the cluster says why, if it may not."""
+        patch = {
+            "metadata": {"uid": claim.uid},
+            "spec": {"resources": {"requests": {"storage": units.format_memory(size_bytes)}}},
+        }
+        await cluster.call(
+            f"give the volume {claim.name} another size",
+            self._core.patch_namespaced_persistent_volume_claim,
+            claim.name,
+            self._namespace,
+            patch,
+            _content_type="application/merge-patch+json",
+        )
 
     async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None:
         """Return where one of *claims* is attached now; `None`: nowhere."""
@@ -108,6 +168,29 @@ def _exporter(pod: owned.Json) -> Exporter:
         is_going=owned.is_going(pod) or status.get("phase") in {"Succeeded", "Failed"},
         trouble=_trouble(status, conditions),
     )
+
+
+def _claim(owner: str, volume: str, found: owned.Json) -> Claim:
+    meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    return Claim(
+        owner=owner,
+        volume=volume,
+        name=meta["name"],
+        uid=meta["uid"],
+        size_bytes=_bytes(spec["resources"]["requests"]),
+        capacity_bytes=_bytes(status.get("capacity") or {}),
+        storage_class=spec.get("storageClassName") or "",
+        modes=tuple(spec.get("accessModes") or ()),
+        awaits_restart=any(
+            each["type"] == "FileSystemResizePending" and each["status"] == "True"
+            for each in status.get("conditions") or ()
+        ),
+        is_going=owned.is_going(found),
+    )
+
+
+def _bytes(amounts: Mapping[str, str]) -> int:
+    return units.parse_memory(str(amounts.get("storage", "0")))
 
 
 def _address(ip: str) -> str:

@@ -1,9 +1,9 @@
 """
-Exporters: has the Pod of an export come up, and asks it.
+Exporters: has a Pod that reads volumes come up, and asks it.
 
 A Pod is started when something is wanted of it and none is there: for the count, and again for the download if the
 first has ended meanwhile. Whatever happened to the last one, the next try starts from what the cluster has now.
-Source: F85; L8.
+Source: F84; F85; L8.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
@@ -57,6 +57,36 @@ class Cluster(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """
+    What a Pod is for.
+
+    Attributes:
+        id: Random; the label by which it is known whose Pod is whose.
+        volumes: What it reads, by the names that exports have for volumes of *owner*.
+        token: What it is asked with.
+        is_document: Whether it makes a document, for which it needs more memory.
+    """
+
+    id: str
+    owner: str
+    volumes: tuple[str, ...]
+    token: str = field(repr=False)
+    is_document: bool = False
+
+
+def errand_of(export: Export) -> Errand:
+    """Return what the Pod of *export* is for."""
+    return Errand(
+        id=export.id,
+        owner=export.owner,
+        volumes=tuple(export.choice),
+        token=links.exporter_token(export),
+        is_document=choosing.form_of(export.choice) != choosing.ZIP,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """
     What exporters are made with.
@@ -73,7 +103,7 @@ class Means:
 
 
 class Exporters:
-    """The Pods of exports."""
+    """The Pods that read volumes."""
 
     def __init__(self, cluster: Cluster, session: aiohttp.ClientSession, means: Means) -> None:
         self._cluster = cluster
@@ -89,7 +119,25 @@ class Exporters:
             ExportError: It cannot be had.
             ClusterError: Kubernetes cannot be asked.
         """
-        async with self._asked(export, "survey", {}, seconds=_SURVEY_SECONDS) as answer:
+        words = {"choices": export.choice}
+        async with self._asked(
+            errand_of(export), "survey", words, seconds=_SURVEY_SECONDS
+        ) as answer:
+            found: Mapping[str, Any] = await answer.json()
+            return found
+
+    async def usage(self, errand: Errand) -> Mapping[str, Any]:
+        """
+        Return what the one volume of *errand* holds (`exporter.desk.Desk.usage`).
+
+        Raises:
+            ExportError: It cannot be had.
+            ClusterError: Kubernetes cannot be asked.
+        """
+        (volume,) = errand.volumes
+        async with self._asked(
+            errand, "usage", {"volume": volume}, seconds=_SURVEY_SECONDS
+        ) as answer:
             found: Mapping[str, Any] = await answer.json()
             return found
 
@@ -104,18 +152,21 @@ class Exporters:
             ExportError: It cannot be had.
             ClusterError: Kubernetes cannot be asked.
         """
-        words = {"about": dict(about), "at": export.created_at.isoformat()}
-        async with self._asked(export, "archive", words, seconds=None) as answer:
+        words = {
+            "choices": export.choice, "about": dict(about), "at": export.created_at.isoformat(),
+        }  # fmt: skip
+        async with self._asked(errand_of(export), "archive", words, seconds=None) as answer:
             yield answer.content.iter_chunked(_CHUNK)
 
     async def progress(self, export: Export) -> Mapping[str, Any] | None:
         """Return how far the Pod of *export* is with whatever it does; `None`: there is none."""
+        errand = errand_of(export)
         try:
             for pod in await self._cluster.exporters(export.id):
                 if pod.is_ready and not pod.is_going:
                     async with self._session.get(
                         _address(pod, "progress"),
-                        headers=_headers(export),
+                        headers=_headers(errand),
                         timeout=aiohttp.ClientTimeout(total=_PROGRESS_SECONDS),
                     ) as answer:
                         if answer.status == _OK:
@@ -127,39 +178,37 @@ class Exporters:
 
     @contextlib.asynccontextmanager
     async def _asked(
-        self, export: Export, what: str, words: Mapping[str, Any], *, seconds: float | None
+        self, errand: Errand, what: str, words: Mapping[str, Any], *, seconds: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        pod = await self._running(export)
+        pod = await self._running(errand)
         try:
             async with self._session.post(
                 _address(pod, what),
-                json={"choices": export.choice, **words},
-                headers=_headers(export),
+                json=words,
+                headers=_headers(errand),
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_PROGRESS_SECONDS),
             ) as answer:
                 if answer.status == _UNFIT:
                     raise ExportError((await answer.json())["detail"])
                 if answer.status != _OK:
-                    message = (
-                        f"The export's Pod {pod.name} answered with {answer.status}. Try again."
-                    )
+                    message = f"The Pod {pod.name} answered with {answer.status}. Try again."
                     raise ExportError(message)
                 yield answer
         except TimeoutError as error:
             message = "The volume takes too long to read. Choose a folder, or try again."
             raise ExportError(message) from error
         except aiohttp.ClientConnectorError as error:
-            message = f"The export's Pod {pod.name} does not answer. Try again."
+            message = f"The Pod {pod.name} does not answer. Try again."
             raise ExportError(message) from error
 
-    async def _running(self, export: Export) -> Exporter:
-        """Return the Pod of *export* that answers; it is started if there is none."""
-        lock = self._locks.setdefault(export.id, asyncio.Lock())
+    async def _running(self, errand: Errand) -> Exporter:
+        """Return the Pod of *errand* that answers; it is started if there is none."""
+        lock = self._locks.setdefault(errand.id, asyncio.Lock())
         try:
             async with lock, asyncio.timeout(START_SECONDS):
-                return await self._started(export)
+                return await self._started(errand)
         except TimeoutError as error:
-            trouble = [each.trouble for each in await self._cluster.exporters(export.id)]
+            trouble = [each.trouble for each in await self._cluster.exporters(errand.id)]
             said = "; ".join(filter(None, trouble)) or "Kubernetes does not say why"
             message = (
                 f"The Pod that reads the volume did not come up within {START_SECONDS} s: {said}. "
@@ -168,12 +217,12 @@ class Exporters:
             raise ExportError(message) from error
         finally:
             if not lock.locked():
-                self._locks.pop(export.id, None)
+                self._locks.pop(errand.id, None)
 
-    async def _started(self, export: Export) -> Exporter:
+    async def _started(self, errand: Errand) -> Exporter:
         is_created = False
         while True:
-            seen = await self._cluster.exporters(export.id)
+            seen = await self._cluster.exporters(errand.id)
             found = [each for each in seen if not each.is_going]
             for each in found:
                 if each.is_ready and each.address:
@@ -184,14 +233,14 @@ class Exporters:
                     message = f"The Pod that reads the volume has ended at once ({why or 'it does not say why'}). "
                     message += "Try again, or ask an admin."
                     raise ExportError(message)
-                await self._create(export)
+                await self._create(errand)
                 is_created = True
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _create(self, export: Export) -> None:
-        wanted = set(export.choice)
-        keys = [choosing.key_of(name) for name in export.choice if name != choosing.HOME]
-        found = await self._cluster.claims_of(export.owner, keys)
+    async def _create(self, errand: Errand) -> None:
+        wanted = set(errand.volumes)
+        keys = [choosing.key_of(name) for name in errand.volumes if name != choosing.HOME]
+        found = await self._cluster.claims_of(errand.owner, keys)
         claims = {name: claim for name, claim in found.items() if name in wanted}
         lacking = wanted - claims.keys()
         if lacking:
@@ -200,18 +249,18 @@ class Exporters:
                 "Start the workspace once: that makes it."
             )
             raise ExportError(message)
-        owner_slug = self._means.slug(export.owner)
+        owner_slug = self._means.slug(errand.owner)
         pod = manifest.make_exporter(
-            export=export.id,
+            export=errand.id,
             suffix=secrets.token_hex(3),
-            owner=export.owner,
+            owner=errand.owner,
             owner_slug=owner_slug,
             claims=claims,
-            token=links.exporter_token(export),
+            token=errand.token,
             image=self._means.image,
             priority_class=await self._means.priority_class(),
             attached=await self._cluster.attached(owner_slug, tuple(claims.values())),
-            is_document=choosing.form_of(export.choice) != choosing.ZIP,
+            is_document=errand.is_document,
         )
         await self._cluster.create(pod)
 
@@ -220,5 +269,5 @@ def _address(pod: Exporter, what: str) -> str:
     return f"http://{pod.address}/v1/{what}"
 
 
-def _headers(export: Export) -> dict[str, str]:
-    return {"Authorization": f"Bearer {links.exporter_token(export)}"}
+def _headers(errand: Errand) -> dict[str, str]:
+    return {"Authorization": f"Bearer {errand.token}"}

@@ -116,6 +116,126 @@ class Export(BaseModel):
     sending: Sent | None = Field(description="Null: nothing is being sent.")
 
 
+class VolumesQuery(BaseModel):
+    """Whose volumes."""
+
+    model_config = _TAKEN
+
+    owner: Name | None = Field(default=None, description="Of this person; absent: of who asks.")
+    everybody: bool = Field(default=False, description="Of all whose usage who asks may see.")
+
+
+class VolumePath(BaseModel):
+    """Which volume."""
+
+    model_config = _TAKEN
+
+    owner: Name = Field(description="Whose it is; `~`: of who asks.")
+    volume: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,48}$")] = Field(
+        description="`home`, or its key; one with the key `home` is `volume_home`."
+    )
+
+
+class NewSize(BaseModel):
+    """What a volume is to have."""
+
+    model_config = _TAKEN
+
+    size: Annotated[str, StringConstraints(min_length=1, max_length=32)] = Field(
+        description="A Kubernetes quantity, larger than what it has: `20Gi`."
+    )
+
+
+class Mounted(BaseModel):
+    """A workspace that mounts the volume."""
+
+    model_config = _GIVEN
+
+    server: str = Field(description="`_`: the default server.")
+    workspace: str = Field(description="As people read it.")
+    path: str = Field(description="Where it sees the volume.")
+    running: bool
+
+
+class FolderSize(BaseModel):
+    """What something in the root of a volume takes on the disk."""
+
+    model_config = _GIVEN
+
+    path: str
+    bytes: int
+    size: str = Field(description="That as people read it.")
+
+
+class Culprit(BaseModel):
+    """A folder that could go."""
+
+    model_config = _GIVEN
+
+    path: str = Field(description="From the root of the volume.")
+    bytes: int
+    size: str = Field(description="That as people read it.")
+    kind: str = Field(description="`cache`, `environment`, `outputs` or `bin`.")
+    advice: str = Field(description="What it is, and what to do first.")
+
+
+class Volume(BaseModel):
+    """A home, or an extra volume."""
+
+    model_config = _GIVEN
+
+    owner: str
+    volume: str = Field(description="As in its address.")
+    title: str = Field(description="As people read it.")
+    bytes: int = Field(description="What it has.")
+    size: str = Field(description="That as people read it.")
+    wanted: str | None = Field(description="What it is to have; null: that, no more.")
+    awaits_restart: bool = Field(
+        description="Its new size is seen after the workspace was started again."
+    )
+    is_going: bool = Field(description="It is being destroyed.")
+    storage_class: str
+    modes: list[str] = Field(description="How it may be attached: `ReadWriteOnce`.")
+    used_bytes: int | None = Field(description="What its files take; null: never measured.")
+    used: str = Field(description="That of all, as people read it; may be empty.")
+    percent: int = Field(description="That of all in percent, at most 100.")
+    word: str = Field(description="That as people read it.")
+    tone: str = Field(description="How its badge looks.")
+    free_bytes: int | None = Field(description="What its disk had free, shared with others or not.")
+    files: int
+    measured_at: datetime | None
+    measuring: bool = Field(description="It is being measured, or will be.")
+    problem: str = Field(description="Why the last try to measure it failed; or empty.")
+    mounted_by: list[Mounted]
+    is_own: bool = Field(description="It is who asks'.")
+    may_resize: bool = Field(description="Who asks may give it another size.")
+    folders: list[FolderSize] = Field(
+        description="The largest in its root; its owner alone sees them."
+    )
+    culprits: list[Culprit] = Field(description="What could go; its owner alone sees it.")
+    unreadable: int = Field(description="Folders that were not looked into.")
+
+
+class Room(BaseModel):
+    """How it stands with the room for extra volumes under one limit."""
+
+    model_config = _GIVEN
+
+    limit: str
+    used: str
+    share: str
+    tone: str = Field(description="How its badge looks.")
+
+
+class Volumes(BaseModel):
+    """Volumes, the home first, and the room for more; the room is that of one person."""
+
+    model_config = _GIVEN
+
+    volumes: list[Volume]
+    room: list[Room]
+
+
 class NewShare(BaseModel):
     """Who may read the document of an export, and for how long."""
 

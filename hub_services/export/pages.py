@@ -27,6 +27,7 @@ from hub_services.export.office import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from eugospawner.policy.accounts import Actor
     from eugospawner.store.exports import Export
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hub_services.export.exporters import Exporters
     from hub_services.export.lounge import Lounge
     from hub_services.export.office import Office
+    from hub_services.export.storeroom import Storeroom
 
 _TYPES: Final = {
     "zip": "application/zip",
@@ -58,7 +60,12 @@ def navigation(hub: str, base: str) -> Callable[[Actor | None], Sequence[Link]]:
         usage = f"{base.removesuffix('export/')}quota/"
         if actor is not None and actor.is_admin:
             links.append(Link("Admin", f"{hub}admin"))
-        return [*links, Link("Usage", usage), Link("Exports", base)]
+        return [
+            *links,
+            Link("Usage", usage),
+            Link("Volumes", f"{base}volumes"),
+            Link("Exports", base),
+        ]
 
     return shown
 
@@ -170,6 +177,88 @@ def _path(identifier: str) -> models.ExportPath:
         return models.ExportPath(id=identifier)
     except ValidationError as error:
         raise Fault(DoorReason.NOT_FOUND, "There is no such export.") from error
+
+
+class _VolumePage(Page):
+    def initialize(self, storeroom: Storeroom, newest: Newest) -> None:
+        """Take over who answers."""
+        self._storeroom = storeroom
+        self._newest = newest
+
+    async def when(self) -> Callable[[datetime], str]:
+        """Return how times are shown."""
+        zone = (await self._newest.last_good()).catalog.zone
+        return lambda at: local(at, zone)
+
+
+class VolumesPage(_VolumePage):
+    """Volumes, how large and how full they are."""
+
+    async def get(self) -> None:
+        """Show one's own, somebody's, or everybody's."""
+        owner = self.get_query_argument("owner", "").strip()
+        everybody = bool(self.get_query_argument("everybody", ""))
+        try:
+            query = models.VolumesQuery(owner=owner or None, everybody=everybody)
+        except ValidationError as error:
+            message = "There is nobody with this name."
+            raise Fault(DoorReason.NOT_FOUND, message) from error
+        self.render_page(
+            "volumes.html",
+            found=await self._storeroom.listed(self.actor, query),
+            owner=owner if owner != self.actor.name else "",
+            everybody=everybody,
+            sees_others=await self._storeroom.sees_others(self.actor),
+            when=await self.when(),
+        )
+
+
+class VolumePage(_VolumePage):
+    """One volume."""
+
+    async def get(self, owner: str, volume: str) -> None:
+        """Show it."""
+        await self._show(_volume_path(owner, volume))
+
+    async def post(self, owner: str, volume: str) -> None:
+        """Do what the pressed button says."""
+        path = _volume_path(owner, volume)
+        if self.get_body_argument("action", "") == "measure":
+            await self._storeroom.measure(self.actor, path)
+        else:
+            size = self.get_body_argument("size", "").strip()
+            try:
+                await self._storeroom.resize(self.actor, path, models.NewSize(size=size))
+            except ValidationError:
+                fault = Fault(DoorReason.MALFORMED, "Write a size, for example 20Gi.")
+                await self._show(path, size=size, fault=fault)
+                return
+            except (Barred, Fault) as error:
+                await self._show(path, size=size, fault=fault_of(error))
+                return
+        place = f"{quote(path.owner, safe='')}/{path.volume}"
+        self.redirect(f"{self.settings['prefix']}volumes/{place}", status=303)
+
+    async def _show(
+        self, path: models.VolumePath, *, size: str = "", fault: Fault | None = None
+    ) -> None:
+        found = await self._storeroom.one(self.actor, path)
+        if fault is not None:
+            self.set_status(fault.status)
+        self.render_page(
+            "volume.html",
+            volume=found,
+            size=size,
+            problem=None if fault is None else fault.to_problem(),
+            when=await self.when(),
+        )
+
+
+def _volume_path(owner: str, volume: str) -> models.VolumePath:
+    try:
+        return models.VolumePath(owner=owner, volume=volume)
+    except ValidationError as error:
+        raise Fault(DoorReason.NOT_FOUND, "There is no such volume.") from error
 
 
 class SharesPage(Page):

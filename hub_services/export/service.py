@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -20,17 +20,21 @@ from hub_services.export import links
 from hub_services.export.exporters import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from eugospawner.store import Store
     from eugospawner.store.exports import Export
     from hub_services.common.clock import Clock
     from hub_services.export.cluster import Exporter
+    from hub_services.export.measuring import Measurer
+    from hub_services.export.resizing import Resizer
 
 _log: Final = logging.getLogger(__name__)
 
 #: What is not prepared by then has failed, whoever tried.
 PATIENCE: Final = timedelta(minutes=20)
+#: How often it is looked for volumes that have to be measured again.
+DUE: Final = timedelta(minutes=1)
 
 
 class Exporters(Protocol):
@@ -65,6 +69,8 @@ class Swept:
         pods: Pods that read volumes.
         removed: Of them, those that were deleted.
         given_up: Exports that were not prepared in time.
+        measuring: Volumes that are being measured.
+        resized: Volumes whose new size Kubernetes was told.
     """
 
     acted: bool
@@ -72,6 +78,8 @@ class Swept:
     pods: int = 0
     removed: int = 0
     given_up: int = 0
+    measuring: int = 0
+    resized: int = 0
 
 
 class Preparer:
@@ -80,6 +88,7 @@ class Preparer:
 
     Args:
         open_store: Returns the open store; asked anew after it failed.
+        errands: Returns what other Pods of this process are for.
     """
 
     def __init__(
@@ -90,12 +99,14 @@ class Preparer:
         cluster: Cluster,
         lease: Lease,
         clock: Clock,
+        errands: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._open_store = open_store
         self._exporters = exporters
         self._cluster = cluster
         self._lease = lease
         self._clock = clock
+        self._errands = errands
         self._at_work: dict[str, asyncio.Task[None]] = {}
 
     async def sweep_once(self) -> Swept:
@@ -138,7 +149,7 @@ class Preparer:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _is_unwanted(self, store: Store, export: str, alive: Mapping[str, Export]) -> bool:
-        if export in alive:
+        if export in alive or export in self._errands():
             return False
         found = await store.exports.get(export)
         return found is None or found.revoked_at is not None or found.state is not Standing.READY
@@ -172,3 +183,25 @@ class Preparer:
             _log.warning("%s; the next sweep prepares the export %s again", error, export.id)
         except Exception:  # noqa: BLE001 - nobody awaits this task but the next sweep
             _log.exception("The export %s broke off", export.id)
+
+
+class Rounds:
+    """All that a sweep does: prepares, measures, and tells of sizes."""
+
+    def __init__(self, preparer: Preparer, measurer: Measurer, resizer: Resizer) -> None:
+        self._preparer = preparer
+        self._measurer = measurer
+        self._resizer = resizer
+
+    async def sweep_once(self) -> Swept:
+        """
+        Look and act once, if the lease is held.
+
+        Raises:
+            EugoError: Store or cluster could not be asked; what was not done is tried again.
+        """
+        swept = await self._preparer.sweep_once()
+        if not swept.acted:
+            return swept
+        measuring = await self._measurer.sweep_once(interval=DUE)
+        return replace(swept, measuring=measuring, resized=await self._resizer.sweep_once())

@@ -56,7 +56,8 @@ def navigation(
     def shown(actor: Actor | None) -> Sequence[Link]:
         links = [Link("Home", f"{hub}home"), Link("Token", f"{hub}token"), Link("Usage", base)]
         if has_exports:
-            links.append(Link("Exports", f"{base.removesuffix('quota/')}export/"))
+            exports = f"{base.removesuffix('quota/')}export/"
+            links += [Link("Volumes", f"{exports}volumes"), Link("Exports", exports)]
         if actor is not None and actor.is_admin:
             links.insert(2, Link("Admin", f"{hub}admin"))
             links.append(Link("Plans and quotas", f"{base}admin"))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
 from eugospawner.policy.volumes import mounted_by
+from eugospawner.store.measures import HOME
 from hub_services.common.acts import together
 from hub_services.workspaces import planning
 
@@ -191,6 +192,7 @@ class Terminator:
             gone = await self._cluster.destroy_volume(owner, key)
             if gone:
                 await store.volumes.remove(owner, key)
+                await store.measures.forget(owner, key)
             return gone
         match step:
             case planning.SESSION:
@@ -206,7 +208,10 @@ class Terminator:
                 if others:
                     return True
                 await self._cluster.end_exporters(owner)
-                return await self._cluster.destroy_homes(owner)
+                gone = await self._cluster.destroy_homes(owner)
+                if gone:
+                    await store.measures.forget(owner, HOME)
+                return gone
             case _:
                 await self._hub.stop(owner, server, "", remove=True)
                 return True

@@ -66,6 +66,19 @@ class Gpus(BaseModel):
     granted: str | None = Field(description="What the cluster really gave; null: not known yet.")
 
 
+class Stored(BaseModel):
+    """A volume that a workspace mounts, as it was when it was last measured."""
+
+    model_config = _GIVEN
+
+    volume: str = Field(description="`home`, or its key.")
+    title: str = Field(description="As people read it.")
+    used_bytes: int
+    used: str = Field(description="That of all, as people read it.")
+    word: str = Field(description="How full it is, as people read it.")
+    tone: str = Field(description="How its badge looks.")
+
+
 class Workspace(BaseModel):
     """A workspace as who asks sees it."""
 
@@ -104,6 +117,9 @@ class Workspace(BaseModel):
         description="How much longer it can be made: `2 h`; empty: not at all."
     )
     notices: list[Notice]
+    storage: list[Stored] = Field(
+        description="Its volumes, as far as they were measured, the home first."
+    )
     acts: list[Act]
     options: dict[str, Any] = Field(description="The words that it is started with.")
     created_at: datetime

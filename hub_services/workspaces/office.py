@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eugospawner.settings import Settings
     from eugospawner.showing import Shown
     from eugospawner.store import Session, Store, Workspace
+    from eugospawner.store.measures import Measure
     from hub_services.common.clock import Clock
     from hub_services.common.newest import Newest
     from hub_services.common.web import Caller
@@ -104,8 +105,16 @@ class Office:
         ]
         ids = [each.session_id for each in seen if each.session_id is not None]
         sessions = {each.id: each for each in await store.sessions.of(ids)}
+        measures = await self._measures(store, {each.owner for each in seen})
         shown = [
-            self._show(each, sessions.get(each.session_id or ""), actor, settings) for each in seen
+            self._show(
+                each,
+                sessions.get(each.session_id or ""),
+                actor,
+                settings,
+                measures.get(each.owner, {}),
+            )
+            for each in seen
         ]
         if query.profile is not None:
             shown = [each for each in shown if _profile_key(each) == query.profile]
@@ -137,7 +146,8 @@ class Office:
         owner, server = _place(path)
         found = await self._lives.find(actor, owner, server)
         settings = await self._newest.settings()
-        return _described(self._show(found.workspace, found.session, actor, settings))
+        measures = await (await self._open_store()).measures.of_owner(owner)
+        return _described(self._show(found.workspace, found.session, actor, settings, measures))
 
     async def deployments(self, actor: Caller, query: models.DeploymentQuery) -> models.Deployments:
         """Return the starts of a workspace, the last first (F91)."""
@@ -361,8 +371,25 @@ class Office:
         candidates = (plain, *(f"{plain[: _LONGEST_SERVER - 4]}-{each}" for each in range(2, 999)))
         return next(each for each in candidates if each not in taken)
 
+    async def _measures(
+        self, store: Store, owners: set[str]
+    ) -> Mapping[str, Mapping[str, Measure]]:
+        """Return what is known of the volumes of *owners*, by owner and key."""
+        if len(owners) == 1:
+            (owner,) = owners
+            return {owner: await store.measures.of_owner(owner)}
+        found: dict[str, dict[str, Measure]] = {}
+        for each in await store.measures.every() if owners else ():
+            found.setdefault(each.owner, {})[each.volume] = each
+        return found
+
     def _show(
-        self, workspace: Workspace, session: Session | None, actor: Caller, settings: Settings
+        self,
+        workspace: Workspace,
+        session: Session | None,
+        actor: Caller,
+        settings: Settings,
+        measures: Mapping[str, Measure],
     ) -> Shown:
         return showing.show(
             workspace,
@@ -372,6 +399,7 @@ class Office:
             people=settings.directory.people,
             catalog=settings.catalog,
             now=self._clock.now(),
+            measures=measures,
         )
 
     def _answer(self, settings: Settings, shown: list[Shown]) -> models.Workspaces:
@@ -474,6 +502,13 @@ def _described(shown: Shown) -> models.Workspace:
                 acts=[_act(act) for act in each.acts],
             )
             for each in shown.warnings
+        ],
+        storage=[
+            models.Stored(
+                volume=each.volume or "home", title=each.title, used_bytes=each.used_bytes,
+                used=each.fill.used, word=each.fill.word, tone=each.fill.tone,
+            )
+            for each in shown.storage
         ],
         acts=[_act(each) for each in shown.acts],
         options=dict(workspace.options),

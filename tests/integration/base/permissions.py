@@ -52,8 +52,8 @@ IN_THE_NAMESPACE: Final = (
     Permission(
         group="",
         resource="persistentvolumeclaims",
-        verbs=READ | {"create", "delete"},
-        needed_for="home and extra volumes",
+        verbs=READ | {"create", "patch", "delete"},
+        needed_for="home and extra volumes; an admin makes them larger",
     ),
     Permission(
         group="resource.k8s.io",

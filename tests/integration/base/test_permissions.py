@@ -122,6 +122,9 @@ def test_the_hub_can_carry_a_workspace_through_its_life(own_base: Prepared) -> N
     fence = {"metadata": {"name": "alice"}, "spec": {"podSelector": {}, "policyTypes": ["Egress"]}}
     assert_admitted(hub.create(f"{claims}/resourceclaimtemplates", template))
     assert_admitted(hub.create(f"{core}/persistentvolumeclaims", volume))
+    larger = {"spec": {"resources": {"requests": {"storage": "20Gi"}}}}
+    answer = hub.patch(f"{core}/persistentvolumeclaims/home-alice", larger)
+    assert "bound" in answer.message, answer  # Kubernetes' word, not a lack of permission
     assert_admitted(hub.create(networks, fence))
     assert_admitted(hub.create(own_base.pods, a_gpu_workspace()))
     pod = f"{own_base.pods}/jupyter-alice"
@@ -190,7 +193,12 @@ ADMISSION = "/apis/admissionregistration.k8s.io/v1"
         forbidden("create", "/apis/resource.k8s.io/v1/resourceslices", named="publish a device"),
         forbidden("delete", "/apis/resource.k8s.io/v1/deviceclasses", named="delete a class"),
         # Other objects of the namespace
-        forbidden("patch", NAMESPACE + "/persistentvolumeclaims", named="change a volume claim"),
+        forbidden(
+            "patch",
+            NAMESPACE + "/persistentvolumeclaims/absent/status",
+            named="forge what a volume has",
+        ),
+        forbidden("update", NAMESPACE + "/persistentvolumeclaims", named="replace a volume claim"),
         forbidden("create", NAMESPACE + "/services", named="create a service"),
         forbidden("create", NAMESPACE + "/events", named="forge an event"),
         forbidden("create", "/apis/apps/v1/namespaces/{namespace}/deployments", named="deploy"),

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,16 @@ from hub_services.common.newest import Newest
 from hub_services.common.serving import Place
 from hub_services.export import manifest
 from hub_services.export.__main__ import make_app, make_sweeper
-from hub_services.export.choosing import HOME, name_of
-from hub_services.export.cluster import Exporter
+from hub_services.export.choosing import HOME, key_of, name_of
+from hub_services.export.cluster import Claim, Exporter
 from hub_services.export.exporter.terms import ADDRESS
 from hub_services.export.exporters import Exporters, Means
 from hub_services.export.lounge import Lounge
+from hub_services.export.measuring import Measurer
 from hub_services.export.office import Office
-from hub_services.export.service import Preparer
+from hub_services.export.resizing import Resizer
+from hub_services.export.service import Preparer, Rounds
+from hub_services.export.storeroom import Storeroom
 from tests.factories.sessions import a_demand
 from tests.integration.quota.servers import Running
 from tests.unit.hub_services.reaper.worlds import a_new_session
@@ -37,6 +41,8 @@ if TYPE_CHECKING:
     from tornado import web
 
 ROOT = Path(__file__).parents[3]
+DAY = timedelta(days=1)
+GIB = 1 << 30
 
 
 @dataclass
@@ -61,6 +67,10 @@ class ProcessCluster:
     pods: list[Pod] = field(default_factory=list)
     #: Claims that are there, by owner and name of the volume.
     volumes: dict[tuple[str, str], Path] = field(default_factory=dict)
+    #: What the volumes ask for and have, as far as it is not the usual.
+    claimed: dict[tuple[str, str], Claim] = field(default_factory=dict)
+    #: What enlarging raises: `None`, nothing.
+    fixed: Exception | None = None
     node: manifest.Attached | None = None
     fails: Exception | None = None
     created: int = 0
@@ -81,6 +91,34 @@ class ProcessCluster:
             for name, key in found.items()
             if (owner, key) in self.volumes
         }
+
+    async def claims(self) -> tuple[Claim, ...]:
+        self._fail()
+        return tuple(self.claim(*each) for each in self.volumes)
+
+    async def claims_of_owner(self, owner: str, keys: Any) -> tuple[Claim, ...]:
+        self._fail()
+        wanted = {HOME, *keys}
+        return tuple(
+            self.claim(*each) for each in self.volumes if each[0] == owner and each[1] in wanted
+        )
+
+    def claim(self, owner: str, name: str = HOME) -> Claim:
+        """Return the claim of a volume."""
+        usual = Claim(
+            owner=owner, volume=HOME if name == HOME else name_of(name),
+            name=self.volumes[owner, name].name, uid=f"uid-{owner}-{name}", size_bytes=10 * GIB,
+            capacity_bytes=10 * GIB, storage_class="standard", modes=("ReadWriteOnce",),
+            awaits_restart=False, is_going=False,
+        )  # fmt: skip
+        return self.claimed.get((owner, name), usual)
+
+    async def enlarge(self, claim: Claim, size_bytes: int) -> None:
+        self._fail()
+        if self.fixed is not None:
+            raise self.fixed
+        name = HOME if claim.volume == HOME else key_of(claim.volume)
+        self.claimed[claim.owner, name] = replace(claim, size_bytes=size_bytes)
 
     async def attached(self, _owner_slug: str, _claims: Any) -> manifest.Attached | None:
         return self.node
@@ -186,10 +224,21 @@ class Exports(Running):
             newest=self.newest, open_store=self.opened, lives=self.office.lives,
             exporters=self.exporters, clock=self.clock, prefix=self.prefix,
         )  # fmt: skip
+        self.measurer = Measurer(
+            open_store=self.opened, exporters=self.exporters, cluster=self.cluster,
+            clock=self.clock, every=DAY,
+        )  # fmt: skip
+        self.resizer = Resizer(open_store=self.opened, cluster=self.cluster, clock=self.clock)
+        self.storeroom = Storeroom(
+            newest=self.newest, open_store=self.opened, cluster=self.cluster, resizer=self.resizer,
+            clock=self.clock, slug=slug_of, wake=self._wake,
+        )  # fmt: skip
         self.preparer = self.another()
+        self.rounds = Rounds(self.preparer, self.measurer, self.resizer)
         self.sweeper = make_sweeper(self.preparer.sweep_once, self.clock, lambda: self.silence)
         return make_app(
             Place(url="", prefix=self.prefix), office=self.office, lounge=self.lounge,
+            storeroom=self.storeroom,
             exporters=self.exporters, newest=self.newest, sweeper=self.sweeper, store=self.opened,
         )  # fmt: skip
 
@@ -197,10 +246,11 @@ class Exports(Running):
         """Return what another process of the service would prepare with."""
         return Preparer(
             open_store=self.opened, exporters=self.exporters, cluster=self.cluster, lease=Held(),
-            clock=self.clock,
+            clock=self.clock, errands=lambda: self.measurer.errands,
         )  # fmt: skip
 
     async def close(self) -> None:
+        await self.measurer.close()
         await self.preparer.close()
         self.cluster.end()
         await self._session.close()
@@ -228,6 +278,16 @@ class Exports(Running):
 
         self.run(begin())
         return self.cluster.volume(owner)
+
+    def go_round(self) -> Any:
+        """Sweep all, and wait for what that began."""
+
+        async def gone() -> Any:
+            found = await self.rounds.sweep_once()
+            await self.measurer.finished()
+            return found
+
+        return self.run(gone())
 
     def sweep(self, preparer: Preparer | None = None) -> Any:
         """Sweep, and wait for what that began."""

@@ -25,6 +25,10 @@ OPERATIONS = (
     ("GET", "/shares"),
     ("POST", "/shares"),
     ("DELETE", "/shares/{id}"),
+    ("GET", "/volumes"),
+    ("GET", "/volumes/{owner}/{volume}"),
+    ("POST", "/volumes/{owner}/{volume}/measure"),
+    ("PUT", "/volumes/{owner}/{volume}/size"),
 )
 
 

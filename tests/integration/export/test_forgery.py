@@ -30,6 +30,12 @@ DEEDS = {
         method="POST", path="api/v1/shares", body={"export": KNOWN, "people": ["bob"]}
     ),
     "revoke_share": Deed(method="DELETE", path=f"api/v1/shares/{KNOWN}"),
+    "measure_volume": Deed(method="POST", path="api/v1/volumes/alice/home/measure"),
+    "resize_volume": Deed(
+        method="PUT", path="api/v1/volumes/alice/home/size", body={"size": "20Gi"}
+    ),
+    "VolumePage": Deed(method="POST", path="volumes/alice/home", form={"action": "measure"}),
+    "VolumePage resize": Deed(method="POST", path="volumes/alice/home", form={"size": "20Gi"}),
     "SharesPage": Deed(method="POST", path="shares", form={"export": KNOWN, "people": "bob"}),
     "SharesPage revoke": Deed(method="POST", path="shares", form={"action": "revoke", "id": KNOWN}),
 }
@@ -40,7 +46,12 @@ def of_alice(service):
         *service.run(service.store.exports.of_creator("alice")),
         *service.run(service.store.shares.of_creator("alice")),
     ]
-    return [(each.id, each.revoked_at) for each in found]
+    measures = service.run(service.store.measures.of_owner("alice"))
+    return [
+        *((each.id, each.revoked_at) for each in found),
+        *((each.volume, each.wanted_at) for each in measures.values()),
+        service.cluster.claim("alice").size_bytes,
+    ]
 
 
 @pytest.mark.parametrize("name", DEEDS)
@@ -49,6 +60,10 @@ def test_nothing_is_done_that_was_forged_and_what_is_honest_is(service, name, mo
     monkeypatch.setattr(
         "hub_services.export.office.uuid.uuid4", lambda: type("U", (), {"hex": KNOWN})
     )
+    if "resize" in name:
+        document = {"organization": "acme", "role": "owner"}
+        put = service.store.changes.put("people", "alice", document, actor="a", reason="x", at=NOW)
+        service.run(put)
     if "share" in name.lower():
         put = service.store.changes.put
         for each in ("alice", "bob"):

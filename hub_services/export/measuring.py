@@ -1,0 +1,170 @@
+"""
+Measuring: looks at volumes, one Pod each, and remembers what they hold.
+
+What is to be measured stands in the store: somebody asked, or it is due because somebody may have written since the
+last look. Whoever dies over it leaves it to the next. The Pod goes as soon as it has answered. Source: F84; F86.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from eugospawner.policy.errors import ClusterError, EugoError
+from eugospawner.store.measures import HOME, Measure
+from hub_services.export import choosing
+from hub_services.export.exporters import Errand, ExportError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from datetime import datetime, timedelta
+
+    from eugospawner.store import Store
+    from hub_services.common.clock import Clock
+    from hub_services.export.cluster import Claim, Exporter
+
+_log: Final = logging.getLogger(__name__)
+
+#: Pods at a time: they read disks that people work on.
+AT_ONCE: Final = 4
+#: How many become due at a time.
+_MOST_DUE: Final = 100
+_TOKEN_BYTES: Final = 32
+
+
+class Exporters(Protocol):
+    """What measures."""
+
+    async def usage(self, errand: Errand) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Cluster(Protocol):
+    """What is asked of Kubernetes; all raise `ClusterError`."""
+
+    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
+
+    async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
+
+    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
+
+
+class Measurer:
+    """
+    Measures volumes in one namespace.
+
+    Args:
+        open_store: Returns the open store; asked anew after it failed.
+        every: How old a measure may be of what somebody may have written to since; `None`: nothing is measured unasked.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_store: Callable[[], Awaitable[Store]],
+        exporters: Exporters,
+        cluster: Cluster,
+        clock: Clock,
+        every: timedelta | None,
+    ) -> None:
+        self._open_store = open_store
+        self._exporters = exporters
+        self._cluster = cluster
+        self._clock = clock
+        self._every = every
+        self._due_at: datetime | None = None
+        self._at_work: dict[tuple[str, str], tuple[str, asyncio.Task[None]]] = {}
+
+    @property
+    def errands(self) -> frozenset[str]:
+        """What Pods of this process are for now."""
+        return frozenset(identifier for identifier, _ in self._at_work.values())
+
+    async def sweep_once(self, *, interval: timedelta) -> int:
+        """
+        Begin what is to be measured; return how many volumes are.
+
+        Args:
+            interval: How often it is looked for what has become due.
+
+        Raises:
+            StoreError: The store could not be asked.
+        """
+        store, now = await self._open_store(), self._clock.now()
+        if self._every is not None and (self._due_at is None or now >= self._due_at):
+            self._due_at = now + interval
+            await store.measures.want_due(before=now - self._every, at=now, limit=_MOST_DUE)
+        for each in await store.measures.wanted(limit=AT_ONCE):
+            place = (each.owner, each.volume)
+            if place in self._at_work or len(self._at_work) >= AT_ONCE:
+                continue
+            identifier = secrets.token_hex(16)
+            task = asyncio.create_task(
+                self._measure(identifier, *place), name=f"measure {identifier}"
+            )
+            self._at_work[place] = identifier, task
+            task.add_done_callback(lambda _, place=place: self._at_work.pop(place, None))  # type: ignore[misc]
+        return len(self._at_work)
+
+    async def close(self) -> None:
+        """Leave what is at work to whoever comes next."""
+        tasks = [task for _, task in self._at_work.values()]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def finished(self) -> None:
+        """Return when nothing is at work."""
+        await asyncio.gather(*(task for _, task in self._at_work.values()))
+
+    async def _measure(self, identifier: str, owner: str, volume: str) -> None:
+        try:
+            store = await self._open_store()
+            try:
+                await store.measures.measured(await self._look(identifier, owner, volume))
+            except (ExportError, ClusterError) as error:
+                if isinstance(error, ClusterError) and not error.status:
+                    raise
+                _log.info("The volume %r of %s was not measured: %s", volume, owner, error)
+                await store.measures.failed(owner, volume, str(error), at=self._clock.now())
+        except EugoError as error:
+            _log.warning("%s; the next sweep measures %r of %s again", error, volume, owner)
+        except Exception:  # noqa: BLE001 - nobody awaits this task but the next sweep
+            _log.exception("Measuring %r of %s broke off", volume, owner)
+
+    async def _look(self, identifier: str, owner: str, volume: str) -> Measure:
+        name = choosing.HOME if volume == HOME else choosing.name_of(volume)
+        keys = () if volume == HOME else (volume,)
+        claims = await self._cluster.claims_of_owner(owner, keys)
+        claim = next((each for each in claims if each.volume == name), None)
+        if claim is None or claim.is_going:
+            message = "There is no such volume, or it is being destroyed."
+            raise ExportError(message)
+        errand = Errand(
+            id=identifier, owner=owner, volumes=(name,), token=secrets.token_hex(_TOKEN_BYTES)
+        )
+        try:
+            found = await self._exporters.usage(errand)
+        finally:
+            await self._end(identifier)
+        return Measure(
+            owner=owner,
+            volume=volume,
+            measured_at=self._clock.now(),
+            capacity_bytes=claim.capacity_bytes or claim.size_bytes,
+            used_bytes=found["bytes"],
+            free_bytes=found["free"],
+            files=found["files"],
+            summary={
+                name: found[name] for name in ("folders", "culprits", "unreadable", "capacity")
+            },
+        )
+
+    async def _end(self, identifier: str) -> None:
+        """Delete the Pod of an errand; the sweep does if this fails."""
+        try:
+            for pod in await self._cluster.exporters(identifier):
+                await self._cluster.delete(pod)
+        except ClusterError as error:
+            _log.info("The Pod of the errand %s is left to the sweep: %s", identifier, error)
