@@ -6,6 +6,9 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
+from eugospawner.store.measures import HOME, Measure
+from hub_services.common.clock import SystemClock
+from hub_services.export.exporter.usage import ADVICE, Kind
 from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE
 from tests.browser.test_access import aside, opened  # noqa: F401 - a fixture
 from tests.browser.test_spawn_page import fits, has_no_violation
@@ -98,9 +101,42 @@ def test_it_is_measured_and_says_what_could_go_and_an_admin_makes_it_larger(hub,
     has_no_violation(admin)
 
 
+def as_measured(hub, percent):
+    """Have the home of Nele hold what a home of researchers holds."""
+    folders = [
+        ("thesis", 4_100), (".cache", 2_600), ("miniconda3", 1_450), ("data", 420), (".local", 35),
+    ]  # fmt: skip
+    culprits = [
+        ("thesis/very-long-name-of-an-experiment-with-parameters/mlruns", 3_900, Kind.OUTPUTS),
+        (".cache/huggingface", 2_500, Kind.CACHE),
+        ("miniconda3/envs/torch-2.9-cuda-13", 1_400, Kind.ENVIRONMENT),
+        (".local/share/Trash", 31, Kind.BIN),
+    ]
+    used = sum(size for _, size in folders) << 20
+    measure = Measure(
+        owner="nele", volume=HOME, measured_at=SystemClock().now(),
+        capacity_bytes=used * 100 // percent, used_bytes=used, free_bytes=1 << 30, files=48_211,
+        summary={
+            "unreadable": 0,
+            "folders": [{"path": path, "bytes": size << 20} for path, size in folders],
+            "culprits": [
+                {"path": path, "bytes": size << 20, "kind": kind, "advice": ADVICE[kind]}
+                for path, size, kind in culprits
+            ],
+        },
+    )  # fmt: skip
+
+    async def record(store):
+        await store.measures.want("nele", HOME, at=measure.measured_at)
+        await store.measures.measured(measure)
+
+    aside(asyncio.run, asked(hub, record))
+
+
 @pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
+    as_measured(hub, 91 if scheme == "light" else 100)
     page = opened("nele", width=width, scheme=scheme)
     for name, path in (
         ("volumes", "services/export/volumes"),
