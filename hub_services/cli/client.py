@@ -68,6 +68,14 @@ class Client:
         """Have nothing stand at *path*."""
         return self._ask("DELETE", path, parameters=parameters)
 
+    def send(
+        self, path: str, content: Iterator[bytes], kind: str, parameters: Mapping[str, object]
+    ) -> Any:
+        """Return the answer to *content*, which is sent as it comes; there is no hurry."""
+        return self._ask(
+            "POST", path, parameters=parameters, content=content, kind=kind, seconds=None
+        )
+
     def fetch(self, address: str) -> Iterator[bytes]:
         """
         Yield what stands at *address*, which an answer named: below the hub, and no part of the API.
@@ -100,6 +108,9 @@ class Client:
         *,
         parameters: Mapping[str, object] | None = None,
         body: Mapping[str, object] | None = None,
+        content: Iterator[bytes] | None = None,
+        kind: str = "",
+        seconds: float | None = _SECONDS,
     ) -> Any:
         """
         Return the answer.
@@ -116,8 +127,12 @@ class Client:
                 where,
                 params=given,  # type: ignore[arg-type]
                 json=body,  # type: ignore[arg-type]
-                headers={"Authorization": f"token {self.token}"},
-                timeout=_SECONDS,
+                data=content,
+                headers={
+                    "Authorization": f"token {self.token}",
+                    **({"Content-Type": kind} if kind else {}),
+                },
+                timeout=(_SECONDS, seconds),
                 allow_redirects=False,
             )
         except requests.RequestException as error:

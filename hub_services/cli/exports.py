@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ["Export", "Workspace", "What", "Standing", "Files", "Size", "Until"]
 #: Between looks whether an export is ready.
 _LOOK_SECONDS = 1.0
+_CHUNK: Final = 1 << 18
 
 
 def _client(session: Session) -> Client:
@@ -123,8 +124,8 @@ def _download(client: Client, made: Any, to: Path) -> Path | None:
     return path
 
 
-def _watched(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    with click.progressbar(length=size, label="Downloading", file=sys.stderr) as bar:
+def _watched(chunks: Iterator[bytes], size: int, label: str = "Downloading") -> Iterator[bytes]:
+    with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
         for chunk in chunks:
             yield chunk
             bar.update(len(chunk))
@@ -162,6 +163,48 @@ def revoke(session: Session, /, identifier: str) -> None:
     """
     found = _client(session).delete(f"/exports/{part(identifier)}", {})
     session.show(found, lambda console: console.print(safe(f"{found['word']}.")))
+
+
+@export.command()
+@click.argument("archive", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("workspace")
+@click.option(
+    "--folder",
+    default="",
+    help="A new folder as the workspace sees it, or from the home; left out: named after the time.",
+)
+@click.pass_obj
+def restore(session: Session, /, archive: Path, workspace: str, folder: str) -> None:
+    """
+    Unpack the ZIP ARCHIVE into a new folder of WORKSPACE, whether it runs or not; nothing is replaced.
+
+    \b
+    Examples:
+      eugo export restore thesis.zip thesis
+      eugo export restore thesis.zip thesis --folder /data/back
+    """
+    owner, server = place_of(session.client.of("workspaces"), workspace)
+    words = {"owner": owner, "server": server, "folder": folder}
+    try:
+        with archive.open("rb") as file:
+            parts = _watched(
+                iter(lambda: file.read(_CHUNK), b""), archive.stat().st_size, "Sending"
+            )
+            done = _client(session).send("/restores", parts, "application/zip", words)
+    except OSError as error:
+        message = f"{archive} cannot be read: {error.strerror}."
+        raise click.ClickException(message) from error
+    session.show(done, lambda console: _show_restored(console, done))
+
+
+def _show_restored(console: Console, done: Any) -> None:
+    number = f"{done['files']} {'file' if done['files'] == 1 else 'files'}"
+    console.print(safe(f"{number}, {done['size']}, in {done['folder']}."))
+    for each in done["differing"]:
+        console.print(safe(f"Not what SHA256SUMS says: {each}"))
+    if done["left_out"]:
+        rows = [[each["path"], each["sentence"]] for each in done["left"]]
+        console.print(table(f"Left out, {done['left_out']}", ["Entry", "Why"], rows))
 
 
 def _row(each: Any) -> list[object]:

@@ -72,17 +72,19 @@ class Operation:
         run: Given who asks and what *takes* and *body* are models of, as far as there are any.
         takes: Parameters: those whose names stand in the path, and the query's.
         refuses: Reasons beside those that every operation has.
+        streams: Media type of a body that goes on as it comes; such an operation has a handler of its own.
     """
 
     method: str
     path: str
     name: str
     summary: str
-    run: Callable[..., Awaitable[BaseModel]]
+    run: Callable[..., Awaitable[Any]]
     answer: type[BaseModel]
     takes: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     refuses: tuple[DoorReason | Reason, ...] = ()
+    streams: str = ""
 
     @property
     def in_path(self) -> frozenset[str]:
@@ -104,7 +106,8 @@ def routes(prefix: str, operations: Iterable[Operation], document: OpenAPI) -> l
     """Return the application's routes below *prefix*, and that of the description."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation
+        if not operation.streams:
+            by_path.setdefault(operation.path, {})[operation.method] = operation
     text = document.model_dump_json(by_alias=True, exclude_none=True)
     return [
         (re.escape(prefix) + "/openapi.json", Description, {"text": text}),
@@ -300,17 +303,24 @@ def _described(operation: Operation) -> OpenApiOperation:
         operationId=operation.name,
         summary=operation.summary,
         parameters=list(_described_parameters(operation)) or None,
-        requestBody=None
-        if operation.body is None
-        else RequestBody(
-            required=True,
-            content={
-                "application/json": MediaType(
-                    media_type_schema=PydanticSchema(schema_class=operation.body)
-                )
-            },
-        ),
+        requestBody=_described_body(operation),
         responses=answers,
+    )
+
+
+def _described_body(operation: Operation) -> RequestBody | None:
+    if operation.streams:
+        # OpenAPI 3.1, 4.8.14.2: a body of bytes needs no schema.
+        return RequestBody(required=True, content={operation.streams: MediaType()})
+    if operation.body is None:
+        return None
+    return RequestBody(
+        required=True,
+        content={
+            "application/json": MediaType(
+                media_type_schema=PydanticSchema(schema_class=operation.body)
+            )
+        },
     )
 
 

@@ -51,6 +51,8 @@ class DoorReason(StrEnum):
     HUB_UNAVAILABLE = "hub-unavailable"
     SHARE_REFUSED = "share-refused"
     EXPORT_FAILED = "export-failed"
+    NOT_ZIP = "not-zip"
+    NOT_RESTORED = "not-restored"
     VOLUME_FIXED = "volume-fixed"
     VOLUME_SHRINKS = "volume-shrinks"
     FAILED = "failed"
@@ -72,6 +74,8 @@ RULES: Final[Mapping[DoorReason, tuple[int, str]]] = {
     DoorReason.LINK_REVOKED: (410, "Somebody took the link back."),
     DoorReason.TOO_LARGE: (413, "The body is larger than any entry."),
     DoorReason.NOT_JSON: (415, "The body is not declared as application/json."),
+    DoorReason.NOT_ZIP: (415, "The body is not declared as application/zip."),
+    DoorReason.NOT_RESTORED: (422, "The archive was not restored, and nothing of it is there."),
     DoorReason.SETTINGS_WRONG: (422, "With this change the settings would make no sense."),
     DoorReason.SHARE_REFUSED: (422, "It cannot be shared, or not with these."),
     DoorReason.TOO_MANY: (429, "There are as many of it as one person may have at a time."),

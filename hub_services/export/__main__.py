@@ -28,13 +28,14 @@ from hub_services.common.clock import SystemClock, WitnessedClock
 from hub_services.common.newest import Newest
 from hub_services.common.serving import Place, Sweeper
 from hub_services.common.web import Auth
-from hub_services.export import api, pages
+from hub_services.export import api, pages, uploads
 from hub_services.export.cluster import Cluster
 from hub_services.export.exporters import Exporters, Means
 from hub_services.export.lounge import Lounge
 from hub_services.export.measuring import Measurer
 from hub_services.export.office import Office
 from hub_services.export.resizing import Resizer
+from hub_services.export.restoring import Restorer
 from hub_services.export.service import Preparer, Rounds, Swept
 from hub_services.export.storeroom import Storeroom
 
@@ -126,6 +127,7 @@ def make_app(
     office: Office,
     lounge: Lounge,
     storeroom: Storeroom,
+    restorer: Restorer,
     exporters: Exporters,
     newest: Newest,
     sweeper: Sweeper,
@@ -134,7 +136,7 @@ def make_app(
     """Return the application."""
     base, hub = place.prefix, Auth.instance().hub_prefix
     prefix = f"{base}api/v1"
-    operations = api.operations(office, lounge, storeroom)
+    operations = api.operations(office, lounge, storeroom, restorer)
     document = apis.describe(
         operations, title=api.TITLE, summary=api.SUMMARY, version=api.VERSION, url=prefix
     )
@@ -158,6 +160,8 @@ def make_app(
                 pages.VolumePage,
                 {"storeroom": storeroom, "newest": newest},
             ),
+            (f"{base}restore", uploads.RestorePage, {"restorer": restorer}),
+            (f"{prefix}/restores", uploads.RestoreRoute, {"restorer": restorer}),
             *apis.routes(prefix, operations, document),
         ],
         navigation=pages.navigation(hub, base),
@@ -218,6 +222,14 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             slug=slug_of,
             wake=wakeup.set,
         )
+        restorer = Restorer(
+            newest=newest,
+            open_store=store,
+            lives=office.lives,
+            exporters=exporters,
+            cluster=cluster,
+            clock=clock,
+        )
         preparer = Preparer(
             open_store=store,
             exporters=exporters,
@@ -236,6 +248,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
                     office=office,
                     lounge=lounge,
                     storeroom=storeroom,
+                    restorer=restorer,
                     exporters=exporters,
                     newest=newest,
                     sweeper=sweeper,

@@ -12,6 +12,7 @@ from hub_services.export import models
 if TYPE_CHECKING:
     from hub_services.export.lounge import Lounge
     from hub_services.export.office import Office
+    from hub_services.export.restoring import Restorer
     from hub_services.export.storeroom import Storeroom
 
 TITLE: Final = "Eugo exports"
@@ -22,7 +23,9 @@ _EXPORT: Final = "/exports/{id}"
 _VOLUME: Final = "/volumes/{owner}/{volume}"
 
 
-def operations(office: Office, lounge: Lounge, storeroom: Storeroom) -> tuple[Operation, ...]:
+def operations(
+    office: Office, lounge: Lounge, storeroom: Storeroom, restorer: Restorer
+) -> tuple[Operation, ...]:
     """Return all operations, in the order of the reference."""
     return (
         Operation(
@@ -95,6 +98,24 @@ def operations(office: Office, lounge: Lounge, storeroom: Storeroom) -> tuple[Op
             answer=models.Share,
             refuses=(DoorReason.NOT_FOUND,),
             run=lounge.revoke,
+        ),
+        Operation(
+            method="POST",
+            path="/restores",
+            name="restore_archive",
+            summary="Unpack a ZIP into a new folder of a volume, whether the workspace runs or not.",
+            takes=models.NewRestore,
+            streams="application/zip",
+            answer=models.Restored,
+            refuses=(
+                Reason.WORKSPACE_UNKNOWN,
+                Reason.WRONG_STATE,
+                DoorReason.NOT_ZIP,
+                DoorReason.NOT_RESTORED,
+                DoorReason.TOO_MANY,
+                DoorReason.CLUSTER_UNAVAILABLE,
+            ),
+            run=restorer.begin,
         ),
         Operation(
             method="GET",

@@ -35,11 +35,12 @@ class Exporter:
     A Pod that reads volumes.
 
     Attributes:
-        export: Which export it is for.
+        export: Which export or errand it is for.
         address: Host and port where it is asked; empty: it has none yet.
         is_ready: Whether it answers.
         is_going: Whether it has ended, or was asked to.
         trouble: Why it does not come up, as Kubernetes says it; empty: nothing is wrong.
+        is_restore: Whether it unpacks an archive for somebody who waits; it ends by itself.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Exporter:
     is_ready: bool
     is_going: bool
     trouble: str
+    is_restore: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,7 @@ def _exporter(pod: owned.Json) -> Exporter:
         name=meta["name"],
         uid=meta["uid"],
         export=meta["labels"][manifest.EXPORT],
+        is_restore=manifest.RESTORE in meta["labels"],
         address=_address(status.get("podIP") or ""),
         is_ready=(conditions.get("Ready") or {}).get("status") == "True",
         is_going=owned.is_going(pod) or status.get("phase") in {"Succeeded", "Failed"},

@@ -21,7 +21,7 @@ from eugospawner.policy.errors import EugoError
 from hub_services.export import choosing, links, manifest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from eugospawner.store.exports import Export
     from hub_services.export.cluster import Exporter
@@ -66,6 +66,7 @@ class Errand:
         volumes: What it reads, by the names that exports have for volumes of *owner*.
         token: What it is asked with.
         is_document: Whether it makes a document, for which it needs more memory.
+        is_restore: Whether it unpacks an archive.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Errand:
     volumes: tuple[str, ...]
     token: str = field(repr=False)
     is_document: bool = False
+    is_restore: bool = False
 
 
 def errand_of(export: Export) -> Errand:
@@ -140,6 +142,37 @@ class Exporters:
         ) as answer:
             found: Mapping[str, Any] = await answer.json()
             return found
+
+    async def restore(
+        self, errand: Errand, folder: str, chunks: AsyncIterable[bytes]
+    ) -> Mapping[str, Any]:
+        """
+        Have the Pod of *errand* unpack what *chunks* are into the new *folder* (`exporter.desk.Desk.restore`).
+
+        Raises:
+            ExportError: It cannot be unpacked, or the Pod broke off.
+            ClusterError: Kubernetes cannot be asked.
+        """
+        (volume,) = errand.volumes
+        pod = await self._running(errand)
+        try:
+            async with self._session.put(
+                _address(pod, "restore"),
+                params={"volume": volume, "folder": folder},
+                data=chunks,
+                headers=_headers(errand),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_PROGRESS_SECONDS),
+            ) as answer:
+                if answer.status == _UNFIT:
+                    raise ExportError((await answer.json())["detail"])
+                if answer.status != _OK:
+                    message = f"The Pod {pod.name} answered with {answer.status}. Try again."
+                    raise ExportError(message)
+                found: Mapping[str, Any] = await answer.json()
+                return found
+        except aiohttp.ClientError as error:
+            message = f"The Pod {pod.name} broke off: {error}. Nothing was restored. Try again."
+            raise ExportError(message) from error
 
     @contextlib.asynccontextmanager
     async def archive(
@@ -261,6 +294,7 @@ class Exporters:
             priority_class=await self._means.priority_class(),
             attached=await self._cluster.attached(owner_slug, tuple(claims.values())),
             is_document=errand.is_document,
+            is_restore=errand.is_restore,
         )
         await self._cluster.create(pod)
 

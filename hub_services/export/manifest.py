@@ -1,7 +1,7 @@
 """
 Manifest: the Pod that reads somebody's volumes, and can do nothing else.
 
-It mounts them read-only, as the user that workspaces run as; it has no token, no device, a root that cannot be
+It mounts them read-only (one that restores an archive may write to the one volume it has), as the user that workspaces run as; it has no token, no device, a root that cannot be
 written, and nobody to talk to (NetworkPolicy `eugo-exporters`). It ends by itself (`exporter.server.IDLE`), and with
 its deadline at the latest. Where a volume is attached to a Node it goes there, since most volumes are on one at a
 time. Source: design §9; Pod Security Standards, *restricted*; L8.
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 #: What the Pods are, among those of the namespace.
 COMPONENT: Final = EXPORTER
-#: Which export a Pod is for.
+#: Which export or errand a Pod is for.
 EXPORT: Final = f"{labels.PREFIX}/export"
+#: On one that writes.
+RESTORE: Final = f"{labels.PREFIX}/restore"
 #: The link's hour, and a long download that began in it.
 DEADLINE_SECONDS: Final = 6 * 3600
 _GRACE_SECONDS: Final = 5
@@ -64,6 +66,7 @@ def make_exporter(
     priority_class: str,
     attached: Attached | None,
     is_document: bool,
+    is_restore: bool = False,
 ) -> dict[str, object]:
     """
     Return the Pod that reads the volumes *claims*: PersistentVolumeClaims by the names that archives give them.
@@ -74,6 +77,7 @@ def make_exporter(
         priority_class: One that preempts nobody.
         attached: Where it must run; `None`: wherever the scheduler says.
         is_document: Whether it makes a document, for which it needs more memory.
+        is_restore: Whether it writes: it unpacks an archive into a new folder.
     """
     resources = _FOR_DOCUMENTS if is_document else _RESOURCES
     mounts = {name: f"{_FOLDER}/{index}" for index, name in enumerate(claims)}
@@ -91,12 +95,16 @@ def make_exporter(
             "runAsNonRoot": True,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_make_container(mounts, token=token, image=image, resources=resources)],
+        "containers": [
+            _make_container(
+                mounts, token=token, image=image, resources=resources, is_restore=is_restore
+            )
+        ],
         "volumes": [
             *(
                 {
                     "name": f"volume-{index}",
-                    "persistentVolumeClaim": {"claimName": claim, "readOnly": True},
+                    "persistentVolumeClaim": {"claimName": claim, "readOnly": not is_restore},
                 }
                 for index, claim in enumerate(claims.values())
             ),
@@ -111,7 +119,12 @@ def make_exporter(
         "kind": "Pod",
         "metadata": {
             "name": f"export-{export[:12]}-{suffix}",
-            "labels": {"component": COMPONENT, EXPORT: export, labels.USER: owner_slug},
+            "labels": {
+                "component": COMPONENT,
+                EXPORT: export,
+                labels.USER: owner_slug,
+                **({RESTORE: "true"} if is_restore else {}),
+            },
             "annotations": {labels.USER: owner},
         },
         "spec": spec,
@@ -124,6 +137,7 @@ def _make_container(
     token: str,
     image: str,
     resources: Mapping[str, Mapping[str, str]],
+    is_restore: bool,
 ) -> dict[str, object]:
     return {
         "name": _CONTAINER,
@@ -149,7 +163,7 @@ def _make_container(
         },
         "volumeMounts": [
             *(
-                {"name": f"volume-{index}", "mountPath": path, "readOnly": True}
+                {"name": f"volume-{index}", "mountPath": path, "readOnly": not is_restore}
                 for index, path in enumerate(mounts.values())
             ),
             {"name": _TEMPORARY, "mountPath": _SCRATCH},

@@ -116,6 +116,51 @@ class Export(BaseModel):
     sending: Sent | None = Field(description="Null: nothing is being sent.")
 
 
+class NewRestore(BaseModel):
+    """Where an archive is unpacked."""
+
+    model_config = _TAKEN
+
+    owner: Name | None = Field(default=None, description="Whose workspace; absent: who asks.")
+    server: Name = Field(default="_", description="Its server; `_`: the default one.")
+    folder: Folder = Field(
+        default="",
+        description=(
+            "A new folder as the workspace sees it (`/data/back`), or from the home (`back`). "
+            "Absent: one in the home, named after the time."
+        ),
+    )
+
+
+class LeftOut(BaseModel):
+    """An entry of an archive that was not restored."""
+
+    model_config = _GIVEN
+
+    path: str
+    reason: str = Field(description="Machine reason: `leads-outside`.")
+    sentence: str
+
+
+class Restored(BaseModel):
+    """What was restored of an archive."""
+
+    model_config = _GIVEN
+
+    owner: str
+    server: str = Field(description="`_`: the default server.")
+    workspace: str = Field(description="As people read it.")
+    folder: str = Field(description="As the workspace sees it.")
+    files: int
+    bytes: int
+    size: str = Field(description="That as people read it.")
+    left: list[LeftOut] = Field(description="The first of what was left out.")
+    left_out: int = Field(description="How much was.")
+    differing: list[str] = Field(
+        description="Files that are not what the archive's SHA256SUMS says."
+    )
+
+
 class VolumesQuery(BaseModel):
     """Whose volumes."""
 

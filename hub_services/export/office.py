@@ -37,7 +37,7 @@ DEFAULT: Final = "_"
 #: Exports that somebody has at a time: each may need a Pod.
 MOST: Final = 10
 #: Nothing was written yet, or it is being destroyed.
-_WITHOUT_FILES: Final = frozenset({State.CREATED, State.TERMINATING, State.TERMINATED})
+WITHOUT_FILES: Final = frozenset({State.CREATED, State.TERMINATING, State.TERMINATED})
 _WORDS: Final[Mapping[Standing, tuple[str, str]]] = {
     Standing.PREPARING: ("Being prepared", "accent"),
     Standing.READY: ("Ready", "good"),
@@ -109,7 +109,7 @@ class Office:
         """
         owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
         found = await self.lives.find_for(actor, Action.DOWNLOAD, owner, server)
-        if found.workspace.state in _WITHOUT_FILES:
+        if found.workspace.state in WITHOUT_FILES:
             word = LOOKS[found.workspace.state].word
             raise Barred(
                 Reason.WRONG_STATE,

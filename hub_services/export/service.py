@@ -134,7 +134,10 @@ class Preparer:
         pods = await self._cluster.exporters()
         removed = 0
         for pod in pods:
-            if pod.is_going or await self._is_unwanted(store, pod.export, alive):
+            # One that restores is known to whoever waits for it alone, and ends soon after them.
+            if pod.is_going or (
+                not pod.is_restore and await self._is_unwanted(store, pod.export, alive)
+            ):
                 await self._cluster.delete(pod)
                 removed += 1
         return Swept(

@@ -153,6 +153,29 @@ def test_it_works_without_javascript(hub, opened, chromium):  # noqa: F811 - the
 
 
 @pytest.mark.usefixtures("stopped")
+def test_an_archive_comes_back_into_a_stopped_workspace(hub, opened, tmp_path):  # noqa: F811
+    archive = tmp_path / "mine.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("deep/again.ipynb", json.dumps(NOTEBOOK))
+        made.writestr("../up", "x")
+    page = opened("noor")
+    page.goto(f"{hub.demo.ready['url']}/services/export/")
+    page.get_by_label("New folder").fill("back")
+    page.get_by_label("ZIP file").set_input_files(archive)
+    page.get_by_role("button", name="Restore").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Restored to", timeout=MINUTE)
+    main = page.locator("main")
+    for words in ("1 file", "/home/user/back", "../up", "leads out of the folder"):
+        expect(main).to_contain_text(words)
+    has_no_violation(page)
+    page.get_by_role("link", name="Exports").first.press("Enter")
+    page.get_by_label("Folder or notebook").fill("back")
+    page.get_by_role("button", name="Prepare export").press("Enter")
+    expect(main).to_contain_text("home/back/deep/again.ipynb", timeout=MINUTE)
+    assert hub.server("noor") == {} or not hub.server("noor").get("ready"), "it was not started"
+
+
+@pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture
     page = opened("noor", width=width, scheme=scheme)

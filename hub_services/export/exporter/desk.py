@@ -8,6 +8,7 @@ and nowhere else. Source: F85; L8; facts on security, §4.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,9 +17,10 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from hub_services.export.exporter import archive, tree, usage
+from hub_services.export.exporter import restore as unpacking
 from hub_services.export.exporter.render import CHROMIUM
 from hub_services.export.exporter.tree import SAID, Choice, Most, Skipped, Survey
 
@@ -257,6 +259,56 @@ class Desk:
         finally:
             self.archives.remove(progress)
 
+    @contextlib.contextmanager
+    def arrival(self, name: str) -> Iterator[IO[bytes]]:
+        """
+        Give a file without a name in the volume *name*, for what arrives: whoever dies over it leaves nothing.
+
+        Raises:
+            Unfit: There is no such volume here, or it cannot be written to.
+        """
+        if name not in self.volumes:
+            message = f"volume: there is no volume {name!r} here"
+            raise Unfit(message)
+        try:
+            unnamed = os.open(self.volumes[name], os.O_TMPFILE | os.O_RDWR, 0o600)
+        except OSError as error:
+            # Some file systems of networks have no files without names; the Pod's own place does.
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}:
+                raise _unwritable(name, error) from error
+            with tempfile.TemporaryFile() as kept:
+                yield kept
+            return
+        with os.fdopen(unnamed, "w+b") as kept:
+            yield kept
+
+    def restore(self, name: str, folder: str, packed: IO[bytes]) -> dict[str, Any]:
+        """
+        Unpack *packed* into the new *folder* of the volume *name*.
+
+        Raises:
+            Unfit: It is no ZIP, too much, a trap, or the folder cannot be made.
+        """
+        path = folder.strip("/").encode("utf-8", "surrogateescape")
+        packed.seek(0)
+        with self._opened(name) as root:
+            system = os.statvfs(root)
+            try:
+                done = unpacking.restore(
+                    packed, root, path, most=self.most, room=system.f_bavail * system.f_frsize
+                )
+            except unpacking.NotRestored as error:
+                raise Unfit(str(error)) from error
+        return {
+            "files": done.files, "bytes": done.size,
+            "left": [
+                {"path": _safe(path), "reason": str(why), "sentence": unpacking.SAID[why]}
+                for path, why in done.left[:LISTED]
+            ],
+            "left_out": len(done.left),
+            "differing": [_safe(path) for path in done.differing[:LISTED]],
+        }  # fmt: skip
+
     def progress(self) -> dict[str, Any]:
         """Return how far everything is that is being done."""
         return {
@@ -325,6 +377,15 @@ def _run(form: str, title: str, text: bytes) -> bytes:
     except (ValueError, KeyError, TypeError):
         detail = "The notebook cannot be made a document: it takes too much memory or time."
     raise Unfit(detail)
+
+
+def _unwritable(volume: str, error: OSError) -> Unfit:
+    return Unfit(f"The volume {volume} cannot be written to: {error.strerror}.")
+
+
+def _safe(path: str) -> str:
+    """Return a name of an archive such that it can be sent, whatever its bytes were."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _shown(path: bytes) -> str:

@@ -4,14 +4,17 @@ Restore: unpacks a ZIP into a new folder of a volume, and harms nothing, whateve
 All of it is judged before the first byte is written: how many entries, how large, how much they grow, whether they overlap,
 and where each would lie. What is no plain file or folder below the new folder is left out and said. Every step goes from
 the descriptor of a folder to a name in it, follows no link and replaces nothing, so whoever swaps folders meanwhile is
-not led anywhere. If it breaks off, the new folder goes again. Source: facts on security, §4 (zip-slip, bombs); L8.
+not led anywhere. The folder has its name only when all of it is there; if it breaks off, it goes again. Source: facts on security, §4 (zip-slip, bombs); L8.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import lzma
 import os
+import secrets
 import stat
 import zipfile
 import zlib
@@ -20,7 +23,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Final
 
 from hub_services.export.exporter.archive import REPORT, SUMS
-from hub_services.export.exporter.tree import DEEPEST, MOST, Folders, Most
+from hub_services.export.exporter.tree import DEEPEST, MOST, OPEN_FOLDER, Folders, Most
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,6 +43,8 @@ _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
     ValueError,
 )  # fmt: skip
+#: What is being unpacked is called so.
+_HIDDEN: Final = b".eugo-restore-"
 _FILE_MODE: Final = 0o644
 _FOLDER_MODE: Final = 0o755
 
@@ -108,18 +113,19 @@ def restore(
     with opened, Folders(root) as folders:
         entries = opened.infolist()
         _judge(entries, most, room)
-        target = _make_folder(folders, folder)
+        place = _Place.made(folders, folder)
         try:
-            return _unpack(opened, entries, target)
+            done = _unpack(opened, entries, place.opened)
+            place.settle()
         except BaseException as error:
-            with Folders(root) as again:
-                _remove(again, folder)
+            place.remove()
             if isinstance(error, OSError):
                 message = f"The archive could not be unpacked: {error}. Nothing of it was kept."
                 raise NotRestored(message) from error
             raise
         finally:
-            os.close(target)
+            place.close()
+        return done
 
 
 def _judge(entries: list[zipfile.ZipInfo], most: Most, room: int) -> None:
@@ -142,24 +148,107 @@ def _judge(entries: list[zipfile.ZipInfo], most: Most, room: int) -> None:
         end = each.header_offset + each.compress_size
 
 
-def _make_folder(folders: Folders, folder: bytes) -> int:
-    """Make the new *folder*, and return its descriptor."""
-    above, _, name = folder.strip(b"/").rpartition(b"/")
-    if (problem := _problem_of(name)) is not None:
-        message = f"The folder cannot be made: {SAID[problem]}"
-        raise NotRestored(message)
+@dataclass(slots=True)
+class _Place:
+    """
+    Where it is unpacked: a hidden folder that gets its name when all is there, so that no half is left under it.
+
+    Whoever unpacks holds a lock on it; one that nobody holds was left by somebody who died, and goes.
+
+    Attributes:
+        parent: Descriptor of the folder above, which is its own.
+        hidden: Its name until then.
+        name: Its name afterwards.
+        opened: Its own descriptor.
+    """
+
+    parent: int
+    hidden: bytes
+    name: bytes
+    opened: int
+
+    @classmethod
+    def made(cls, folders: Folders, folder: bytes) -> _Place:
+        """Make the hidden folder for the new *folder*."""
+        above, _, name = folder.strip(b"/").rpartition(b"/")
+        if (problem := _problem_of(name)) is not None:
+            message = f"The folder cannot be made: {SAID[problem]}"
+            raise NotRestored(message)
+        hidden = _HIDDEN + secrets.token_hex(8).encode()
+        try:
+            parent = os.dup(folders.enter(above))
+        except OSError as error:
+            raise _not_made(error) from error
+        try:
+            _remove_left(parent)
+            if _is_there(name, parent):
+                raise _already_there(name, above)
+            os.mkdir(hidden, _FOLDER_MODE, dir_fd=parent)
+            opened = os.open(hidden, OPEN_FOLDER, dir_fd=parent)
+        except OSError as error:
+            os.close(parent)
+            raise _not_made(error) from error
+        except NotRestored:
+            os.close(parent)
+            raise
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        return cls(parent, hidden, folder.strip(b"/"), opened)
+
+    def settle(self) -> None:
+        """Give it its name, if nobody has taken that meanwhile."""
+        above, _, name = self.name.rpartition(b"/")
+        try:
+            os.rename(self.hidden, name, src_dir_fd=self.parent, dst_dir_fd=self.parent)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}:
+                raise _already_there(name, above) from error
+            raise
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        _remove_all(self.hidden, self.parent)
+
+    def close(self) -> None:
+        """Close what is open."""
+        os.close(self.opened)
+        os.close(self.parent)
+
+
+def _not_made(error: OSError) -> NotRestored:
+    return NotRestored(f"The folder cannot be made: {error.strerror}.")
+
+
+def _already_there(name: bytes, above: bytes) -> NotRestored:
+    folder = above + b"/" + name if above else name
+    shown = folder.decode("utf-8", "backslashreplace")
+    return NotRestored(f"There is {shown} already: choose another name.")
+
+
+def _is_there(name: bytes, parent: int) -> bool:
+    """Whether there is anything of this name."""
     try:
-        parent = folders.enter(above)
-        os.mkdir(name, _FOLDER_MODE, dir_fd=parent)
-        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    except FileExistsError as error:
-        message = (
-            f"There is {folder.decode('utf-8', 'backslashreplace')} already: choose another name."
-        )
-        raise NotRestored(message) from error
-    except OSError as error:
-        message = f"The folder cannot be made: {error.strerror}."
-        raise NotRestored(message) from error
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _remove_left(parent: int) -> None:
+    """Remove what somebody left who died while unpacking into *parent*."""
+    for name in map(os.fsencode, os.listdir(parent)):
+        if not name.startswith(_HIDDEN):
+            continue
+        try:
+            opened = os.open(name, OPEN_FOLDER, dir_fd=parent)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_all(name, parent)
+        except OSError:
+            continue  # somebody is at work in it
+        finally:
+            os.close(opened)
 
 
 def _unpack(opened: zipfile.ZipFile, entries: list[zipfile.ZipInfo], target: int) -> Restored:
@@ -286,16 +375,6 @@ def _lines_of(text: str) -> Iterator[tuple[str, str]]:
         if line.startswith("\\"):
             name = name.replace("\\n", "\n").replace("\\r", "\r").replace("\\\\", "\\")
         yield name, digest
-
-
-def _remove(folders: Folders, folder: bytes) -> None:
-    """Remove the new folder with all that is in it, as far as it is still there."""
-    above, _, name = folder.strip(b"/").rpartition(b"/")
-    try:
-        parent = folders.enter(above)
-    except OSError:
-        return
-    _remove_all(name, parent)
 
 
 def _remove_all(name: bytes, parent: int) -> None:

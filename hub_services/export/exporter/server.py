@@ -30,6 +30,8 @@ _log: Final = logging.getLogger(__name__)
 #: Seconds without a request after which nobody wants anything any more.
 IDLE: Final = 120
 _AT_ONCE: Final = 8
+#: Of an archive that is restored: as much as one export holds, and what packing may add.
+LARGEST: Final = 101 << 30
 
 
 class Attendance:
@@ -125,6 +127,45 @@ class Usage(Handler):
             self.finish(await asyncio.to_thread(self._desk.usage, name))
 
 
+@web.stream_request_body
+class Restore(Handler):
+    """A ZIP that is unpacked into a new folder, once all of it is here."""
+
+    def prepare(self) -> None:
+        """Refuse whoever does not have the token, and what has no room; else keep what comes."""
+        super().prepare()
+        self._kept = contextlib.ExitStack()
+        self._attended = self._kept.enter_context(self._attendance.someone())
+        self._packed = self._kept.enter_context(
+            self._desk.arrival(self.get_query_argument("volume", ""))
+        )
+        self.request.connection.set_max_body_size(LARGEST)  # type: ignore[union-attr]
+
+    async def data_received(self, chunk: bytes) -> None:
+        """Keep a part of it."""
+        if self._problem:
+            return
+        try:
+            await asyncio.to_thread(self._packed.write, chunk)
+        except OSError as error:
+            self._problem = f"The archive cannot be kept: {error.strerror}. Nothing of it was."
+
+    async def put(self) -> None:
+        """Unpack it."""
+        with self._kept:
+            if self._problem:
+                raise Unfit(self._problem)
+            folder = self.get_query_argument("folder", "")
+            volume = self.get_query_argument("volume", "")
+            self.finish(await asyncio.to_thread(self._desk.restore, volume, folder, self._packed))
+
+    def on_connection_close(self) -> None:
+        """Forget what came so far: whoever sent it has gone."""
+        self._kept.close()
+
+    _problem = ""
+
+
 class Archive(Handler):
     """The archive of a choice, or the document of a notebook."""
 
@@ -193,5 +234,6 @@ def make_app(desk: Desk, attendance: Attendance, token: str) -> web.Application:
             ("/v1/survey", Survey, surroundings),
             ("/v1/usage", Usage, surroundings),
             ("/v1/archive", Archive, surroundings),
+            ("/v1/restore", Restore, surroundings),
         ]
     )

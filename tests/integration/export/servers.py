@@ -31,6 +31,7 @@ from hub_services.export.lounge import Lounge
 from hub_services.export.measuring import Measurer
 from hub_services.export.office import Office
 from hub_services.export.resizing import Resizer
+from hub_services.export.restoring import Restorer
 from hub_services.export.service import Preparer, Rounds
 from hub_services.export.storeroom import Storeroom
 from tests.factories.sessions import a_demand
@@ -57,6 +58,10 @@ class Pod:
     @property
     def export(self) -> str:
         return str(self.manifest["metadata"]["labels"][manifest.EXPORT])
+
+    @property
+    def is_restore(self) -> bool:
+        return manifest.RESTORE in self.manifest["metadata"]["labels"]
 
 
 @dataclass
@@ -183,6 +188,7 @@ class ProcessCluster:
             is_ready=not has_ended and _answers(pod.address),
             is_going=pod.is_going or has_ended,
             trouble="",
+            is_restore=pod.is_restore,
         )
 
     def _fail(self) -> None:
@@ -233,12 +239,16 @@ class Exports(Running):
             newest=self.newest, open_store=self.opened, cluster=self.cluster, resizer=self.resizer,
             clock=self.clock, slug=slug_of, wake=self._wake,
         )  # fmt: skip
+        self.restorer = Restorer(
+            newest=self.newest, open_store=self.opened, lives=self.office.lives,
+            exporters=self.exporters, cluster=self.cluster, clock=self.clock,
+        )  # fmt: skip
         self.preparer = self.another()
         self.rounds = Rounds(self.preparer, self.measurer, self.resizer)
         self.sweeper = make_sweeper(self.preparer.sweep_once, self.clock, lambda: self.silence)
         return make_app(
             Place(url="", prefix=self.prefix), office=self.office, lounge=self.lounge,
-            storeroom=self.storeroom,
+            storeroom=self.storeroom, restorer=self.restorer,
             exporters=self.exporters, newest=self.newest, sweeper=self.sweeper, store=self.opened,
         )  # fmt: skip
 

@@ -97,6 +97,21 @@ def test_what_cannot_be_had_says_why(eugo, tmp_path):
     assert "cannot be written" in stderr
 
 
+def test_what_was_downloaded_is_restored(eugo, home, tmp_path):
+    assert eugo("export", "create", "lab", "--to", str(tmp_path / "a.zip"))[0] == 0
+    code, stdout, stderr = eugo(
+        "export", "restore", str(tmp_path / "a.zip"), "lab", "--folder", "x"
+    )
+    assert code == 0, stderr
+    assert "1 file," in stdout
+    assert "/home/user/x" in stdout
+    assert (home / "x/home/a.ipynb").read_text() == "{}"
+    code, _, stderr = eugo("export", "restore", str(tmp_path / "a.zip"), "lab", "--folder", "x")
+    assert code == 1
+    assert "[not-restored]" in stderr
+    assert eugo("export", "restore", str(tmp_path / "none.zip"), "lab")[0] == 2
+
+
 def test_a_download_that_breaks_off_says_so_and_leaves_no_file(
     service, eugo, home, tmp_path, monkeypatch
 ):
@@ -104,7 +119,7 @@ def test_a_download_that_breaks_off_says_so_and_leaves_no_file(
     target = tmp_path / "target"
     target.mkdir()
 
-    def watched(chunks, _size):
+    def watched(chunks, _size, _label=""):
         yield next(chunks)
         assert list(target.iterdir())
         service.cluster.kill()

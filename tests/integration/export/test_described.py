@@ -25,6 +25,7 @@ OPERATIONS = (
     ("GET", "/shares"),
     ("POST", "/shares"),
     ("DELETE", "/shares/{id}"),
+    ("POST", "/restores"),
     ("GET", "/volumes"),
     ("GET", "/volumes/{owner}/{volume}"),
     ("POST", "/volumes/{owner}/{volume}/measure"),

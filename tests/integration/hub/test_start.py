@@ -1,8 +1,13 @@
 """From a request to JupyterLab on a share of a GPU, on real Kubernetes (F1, F40, F42, F43, F51 to F56)."""
 
+import asyncio
 import json
 
 import pytest
+
+from eugospawner.policy.lifecycle import Ending, State
+from hub_services.common.clock import SystemClock
+from tests.integration.hub.test_entitlements import asked
 
 pytestmark = pytest.mark.cluster
 
@@ -84,6 +89,55 @@ def test_a_file_is_still_there_after_stop_and_start_and_nothing_else_is_left(hub
     hub.until_ready(user)
     assert hub.run_inside(user, "cat", "/home/user/a", "/data/b").split() == ["kept", "too"]
     assert "No such" in hub.run_inside(user, "sh", "-c", "cat /tmp/eugo-c 2>&1 || true")
+
+
+def test_whatever_stops_a_workspace_its_files_are_there(hub, user):
+    """F31: idle, quota, the window's close and a suspension, by the services that do it."""
+    stops = {
+        "idle": (Ending.IDLE, State.STOPPING),
+        "quota": (Ending.QUOTA, State.STOPPING),
+        "window": (Ending.WINDOW, State.STOPPING),
+        "suspended": (Ending.SUSPENSION, State.SUSPENDING),
+    }
+    for name in stops:
+        mounts = [{"claim": name, "mount_path": "/data"}]
+        hub.start_light(user, name, profile="nb-cpu-2", volumes=mounts)
+    for name in stops:
+        hub.until_ready(user, name)
+        (pod,) = [
+            each
+            for each in hub.objects("pods", user)
+            if each["metadata"]["labels"]["eugo.dev/workspace"] == name
+        ]
+        hub.kubectl(
+            "exec", "-n", "eugo", pod["metadata"]["name"], "-c", "notebook", "--", "sh", "-c",
+            f"echo {name} > /data/kept; echo {name} > /home/user/{name}",
+        )  # fmt: skip
+    before = {each["metadata"]["uid"] for each in hub.objects("pvc", user)}
+    assert len(before) == 5
+
+    async def end(store):
+        for session in await store.sessions.open_sessions():
+            if session.owner == user:
+                reason, state = stops[session.workspace]
+                at = SystemClock().now()
+                await store.sessions.ask_to_stop(
+                    session.id, reason=reason, actor="a-service", at=at, to=state
+                )
+
+    async def states(store):
+        return {each.server: each.state for each in await store.workspaces.of_owner(user)}
+
+    asyncio.run(asked(hub, end))
+    gone = {State.STOPPED, State.SUSPENDED}
+    hub.until(lambda: set(asyncio.run(asked(hub, states)).values()) <= gone, "one still runs")
+    hub.until(lambda: not hub.objects("pods", user), "a Pod is left")
+    assert {each["metadata"]["uid"] for each in hub.objects("pvc", user)} == before
+    mounts = [{"claim": name, "mount_path": f"/{name}"} for name in stops]
+    hub.start_light(user, profile="nb-cpu-2", volumes=mounts)
+    hub.until_ready(user)
+    said = hub.run_inside(user, "sh", "-c", "cat /*/kept; ls /home/user")
+    assert sorted(said.split()) == sorted([*stops, *stops])
 
 
 def test_cpu_and_memory_can_be_chosen(hub, user):

@@ -38,6 +38,7 @@ class Deed:
         path: Below the pages' prefix.
         form: Fields of a page's form.
         body: JSON of an operation, beside *form*.
+        content: Media type and bytes of what goes on as it comes; its token stands in the query.
         changes: Whether anything is another afterwards.
         revised: Whether the form must be of the newest settings.
     """
@@ -46,6 +47,7 @@ class Deed:
     path: str
     form: Mapping[str, str] | None = None
     body: Any = None
+    content: tuple[str, bytes] | None = None
     changes: bool = True
     revised: bool = False
 
@@ -140,15 +142,20 @@ def send(
     kind: str | None = None,
 ) -> Answer:
     """Send *deed* as a browser does; *token* in the form, and in a header where there is none."""
-    headers = {**carrying(cookies), **around}
-    if deed.form is not None:
+    headers, path = {**carrying(cookies), **around}, deed.path
+    if deed.content is not None:
+        declared, body = deed.content
+        headers["Content-Type"] = kind or declared
+        if token is not None:
+            path += f"{'&' if '?' in path else '?'}{urlencode({'_xsrf': token})}"
+    elif deed.form is not None:
         fields = dict(deed.form) | ({} if token is None else {"_xsrf": token})
         body, headers["Content-Type"] = urlencode(fields).encode(), kind or FORM
     else:
         body = None if deed.body is None else json.dumps(deed.body).encode()
         headers["Content-Type"] = kind or "application/json"
         headers |= {} if token is None else {"X-XSRFToken": token}
-    return service.ask(deed.method, deed.path, body, token=None, headers=headers, api=False)
+    return service.ask(deed.method, path, body, token=None, headers=headers, api=False)
 
 
 def said(answer: Answer) -> str:

@@ -1,5 +1,6 @@
 """A ZIP goes into a new folder or not at all, and harms nothing, whatever it is (L8; facts on security, §4)."""
 
+import fcntl
 import io
 import os
 import random
@@ -223,17 +224,67 @@ def test_if_the_volume_is_full_nothing_of_it_is_kept(place, monkeypatch):
     assert sorted(os.listdir(place)) == ["kept.ipynb"]
 
 
+def test_what_somebody_left_who_died_goes_and_what_is_at_work_stays(place):
+    for name in (".eugo-restore-dead", ".eugo-restore-alive"):
+        (place / name / "deep").mkdir(parents=True)
+        (place / name / "deep/file").write_text("half")
+    (place / ".eugo-restore-link").symlink_to("../outside")
+    alive = os.open(place / ".eugo-restore-alive", os.O_RDONLY)
+    try:
+        fcntl.flock(alive, fcntl.LOCK_EX)
+        unpack(place, packed(("a", "1")))
+    finally:
+        os.close(alive)
+    assert sorted(os.listdir(place)) == [
+        ".eugo-restore-alive", ".eugo-restore-link", "kept.ipynb", "restored",
+    ]  # fmt: skip
+
+
+def test_the_folder_has_its_name_only_when_all_of_it_is_there(place, monkeypatch):
+    seen = []
+    write = restore._write
+
+    def watched(*arguments):
+        seen.append(sorted(each for each in os.listdir(place) if not each.startswith(".eugo")))
+        write(*arguments)
+
+    monkeypatch.setattr(restore, "_write", watched)
+    unpack(place, packed(("a", "1"), ("b", "2")))
+    assert seen == [["kept.ipynb"]] * 2
+    assert files(place / "restored") == {"a": b"1", "b": b"2"}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_one_that_came_meanwhile_stays_and_nothing_is_replaced(place, monkeypatch, kind):
+    write = restore._write
+
+    def meanwhile(*arguments):
+        write(*arguments)
+        if kind == "folder":
+            (place / "restored").mkdir()
+            (place / "restored/mine").write_text("mine")
+        else:
+            (place / "restored").write_text("mine")
+
+    monkeypatch.setattr(restore, "_write", meanwhile)
+    with pytest.raises(NotRestored, match="restored already: choose another name"):
+        unpack(place, packed(("a", "1")))
+    mine = place / "restored/mine" if kind == "folder" else place / "restored"
+    assert mine.read_text() == "mine"
+    assert sorted(os.listdir(place)) == ["kept.ipynb", "restored"]
+
+
 def test_whoever_swaps_folders_meanwhile_leads_nowhere(place, monkeypatch):
     """Before each call of the system that makes or opens something."""
     content = packed(("a/b/c", "1"), ("a/b/d", "2"), ("a/e", "3"))
     for at in range(1, 40):
         calls, folder = 0, f"restored-{at}"
 
-        def counted(call, at=at, folder=folder):
+        def counted(call, at=at):
             def wrapped(*arguments, **keywords):
                 nonlocal calls
                 calls += 1
-                target = place / folder / "a"
+                target = place / ".eugo-restore-x" / "a"
                 if calls == at and target.is_dir() and not target.is_symlink():
                     target.rename(place / f"moved-{at}")
                     target.symlink_to(place.parent / "outside")
@@ -242,6 +293,7 @@ def test_whoever_swaps_folders_meanwhile_leads_nowhere(place, monkeypatch):
             return wrapped
 
         with monkeypatch.context() as patched:
+            patched.setattr(restore.secrets, "token_hex", lambda _: "x")
             for call in ("open", "mkdir", "stat", "fstat"):
                 patched.setattr(os, call, counted(getattr(os, call)))
             try:

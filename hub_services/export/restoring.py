@@ -1,0 +1,226 @@
+"""
+Restoring: has a ZIP that somebody sends unpacked into a new folder of one of their volumes.
+
+What arrives goes on to a Pod as it comes, without a copy here; the Pod keeps it where whoever dies leaves nothing, and unpacks it once
+all of it is there. Who sends waits for the answer. Source: L8; facts on security, §4; promise 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from eugospawner.policy import units
+from eugospawner.policy.errors import Barred, ClusterError
+from eugospawner.policy.lifecycle import LOOKS
+from eugospawner.policy.reasons import Reason
+from eugospawner.policy.roles import Action
+from eugospawner.store.workspaces import object_of
+from hub_services.common.problems import DoorReason, Fault
+from hub_services.export import choosing, models
+from hub_services.export.exporters import Errand, ExportError
+from hub_services.export.office import DEFAULT, WITHOUT_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+
+    from eugospawner.lives import Lives
+    from eugospawner.policy.accounts import Actor
+    from eugospawner.store import Store, Workspace
+    from hub_services.common.clock import Clock
+    from hub_services.common.newest import Newest
+    from hub_services.export.cluster import Exporter
+
+_log: Final = logging.getLogger(__name__)
+
+#: Restores of one person at a time.
+MOST: Final = 2
+#: Parts that wait for the Pod; whoever sends waits then.
+_AHEAD: Final = 4
+_TOKEN_BYTES: Final = 32
+
+
+class Exporters(Protocol):
+    """What unpacks."""
+
+    async def restore(  # noqa: D102
+        self, errand: Errand, folder: str, chunks: AsyncIterable[bytes]
+    ) -> Mapping[str, Any]: ...
+
+
+class Cluster(Protocol):
+    """What is asked of Kubernetes; all raise `ClusterError`."""
+
+    async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
+
+    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
+
+
+class Restorer:
+    """
+    The desk.
+
+    Args:
+        lives: Says who may do what to which workspace.
+    """
+
+    def __init__(
+        self,
+        *,
+        newest: Newest,
+        open_store: Callable[[], Awaitable[Store]],
+        lives: Lives,
+        exporters: Exporters,
+        cluster: Cluster,
+        clock: Clock,
+    ) -> None:
+        self._newest = newest
+        self._open_store = open_store
+        self._lives = lives
+        self._exporters = exporters
+        self._cluster = cluster
+        self._clock = clock
+        self._at_work: Counter[str] = Counter()
+
+    async def begin(self, actor: Actor, new: models.NewRestore) -> Delivery:
+        """
+        Return where the archive goes.
+
+        Raises:
+            Barred: There is no such workspace, *actor* may not access it, or it has no files.
+            Fault: The folder lies in no volume, or they have too many at a time.
+        """
+        owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
+        found = await self._lives.find_for(actor, Action.ACCESS, owner, server)
+        if found.workspace.state in WITHOUT_FILES:
+            word = LOOKS[found.workspace.state].word
+            raise Barred(
+                Reason.WRONG_STATE,
+                f"{found.workspace.name} is {word}: there is no volume to restore to.",
+            )
+        home = (await self._newest.settings()).catalog.storage.home_path
+        mounts = choosing.mounts_of(found.workspace.options, home)
+        folder = new.folder or f"restored-{self._clock.now():%Y-%m-%d-%H%M%S}"
+        ((volume, choice),) = choosing.choice_of(folder, notebooks=False, mounts=mounts).items()
+        if self._at_work[actor.name] >= MOST:
+            message = f"You restore {MOST} archives already. Wait until one is done."
+            raise Fault(DoorReason.TOO_MANY, message)
+        errand = Errand(
+            id=secrets.token_hex(16),
+            owner=owner,
+            volumes=(volume,),
+            token=secrets.token_hex(_TOKEN_BYTES),
+            is_restore=True,
+        )
+        path = next(path for path, name in mounts.items() if name == volume)
+        shown = f"{path}/{choice['folder']}"
+
+        async def unpack(chunks: AsyncIterable[bytes]) -> models.Restored:
+            try:
+                done = await self._unpack(errand, choice["folder"], chunks)
+                await self._record(actor, found.workspace, shown, done)
+                return _restored(found.workspace, shown, done)
+            finally:
+                await self._end(errand.id)
+
+        def ended() -> None:
+            self._at_work[actor.name] -= 1
+
+        self._at_work[actor.name] += 1
+        return Delivery(unpack, ended)
+
+    async def _unpack(
+        self, errand: Errand, folder: str, chunks: AsyncIterable[bytes]
+    ) -> Mapping[str, Any]:
+        try:
+            return await self._exporters.restore(errand, folder, chunks)
+        except ExportError as error:
+            raise Fault(DoorReason.NOT_RESTORED, str(error)) from error
+
+    async def _record(
+        self, actor: Actor, workspace: Workspace, folder: str, done: Mapping[str, Any]
+    ) -> None:
+        store = await self._open_store()
+        await store.audit.record(
+            "restore",
+            object_of(workspace.owner, workspace.server),
+            actor=actor.name,
+            at=self._clock.now(),
+            detail={"folder": folder, "files": done["files"], "bytes": done["bytes"]},
+        )
+
+    async def _end(self, identifier: str) -> None:
+        """Delete the Pod; it ends by itself if this fails."""
+        try:
+            for pod in await self._cluster.exporters(identifier):
+                await self._cluster.delete(pod)
+        except ClusterError as error:
+            _log.info("The Pod of the restore %s is left to itself: %s", identifier, error)
+
+
+class Delivery:
+    """An archive on its way; one end takes what comes, the other is the Pod."""
+
+    def __init__(
+        self,
+        unpack: Callable[[AsyncIterable[bytes]], Awaitable[models.Restored]],
+        ended: Callable[[], None],
+    ) -> None:
+        self._parts = asyncio.Queue[bytes | None](_AHEAD)
+        self._task = asyncio.ensure_future(unpack(self._chunks()))
+        self._ended = ended
+        self._task.add_done_callback(self._end)
+
+    async def put(self, chunk: bytes) -> None:
+        """Send a part on; when the Pod has refused, the rest is let go: the answer says so."""
+        await self._while_at_work(self._parts.put(chunk))
+
+    async def done(self) -> models.Restored:
+        """
+        Return what was restored, now that all parts were put.
+
+        Raises:
+            Fault: Nothing was.
+        """
+        await self._while_at_work(self._parts.put(None))
+        return await self._task
+
+    def cancel(self) -> None:
+        """Let it go: who sends has gone."""
+        self._task.cancel()
+
+    def _end(self, task: asyncio.Future[models.Restored]) -> None:
+        self._ended()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.info("A restore ended: %s", error)  # whoever waits for it is told
+
+    async def _while_at_work(self, put: Awaitable[None]) -> None:
+        waiting = asyncio.ensure_future(put)
+        await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._parts.get()) is not None:
+            yield chunk
+
+
+def _restored(workspace: Workspace, folder: str, done: Mapping[str, Any]) -> models.Restored:
+    return models.Restored(
+        owner=workspace.owner,
+        server=workspace.server or DEFAULT,
+        workspace=workspace.name,
+        folder=folder,
+        files=done["files"],
+        bytes=done["bytes"],
+        size=units.size_words(done["bytes"]),
+        left=[models.LeftOut(**each) for each in done["left"]],
+        left_out=done["left_out"],
+        differing=done["differing"],
+    )
