@@ -220,6 +220,18 @@ async def ensure_volume_claim(api: Any, namespace: str, claim: Json, *, known: b
         _check_owner(existing, claim)
 
 
+async def is_on_one_node(api: Any, namespace: str, name: str) -> bool:
+    """
+    Tell whether the volume behind the PersistentVolumeClaim *name* can be attached to one Node at a time only.
+
+    Raises:
+        ClusterError: Kubernetes could not be asked.
+    """
+    found = await _find_claim(api, namespace, name)
+    modes = set() if found is None else set(found["spec"].get("accessModes") or ())
+    return bool(modes) and not modes & {"ReadWriteMany", "ReadOnlyMany"}
+
+
 def _check_owner(existing: Json, claim: Json) -> None:
     for annotation in (labels.USER, "hub.jupyter.org/username"):
         wanted = (claim["metadata"].get("annotations") or {}).get(annotation)

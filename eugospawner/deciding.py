@@ -21,7 +21,7 @@ from traitlets import Dict, Integer, TraitError, Unicode, default, validate
 from eugospawner import form, options, podspec, preflight, records, refusals
 from eugospawner.desk import desk_of
 from eugospawner.judge import judge
-from eugospawner.manifests import editors, labels
+from eugospawner.manifests import attachments, editors, labels
 from eugospawner.policy import limits, names, storage
 from eugospawner.policy.accounts import Actor
 from eugospawner.policy.decisions import Admitted, Denied, Queued
@@ -99,6 +99,7 @@ class DecidingSpawner(KubeSpawner):
     _revision = 0
     _session_id = ""
     _pod_labels: Mapping[str, str] = MappingProxyType({})
+    _declared_affinity: Any = None
 
     @validate("guarantee_percent")
     def _validate_guarantee(self, proposal: Any) -> int:
@@ -255,6 +256,19 @@ class DecidingSpawner(KubeSpawner):
         )
         for name, value in traits.items():
             setattr(self, name, value)
+        self._pin(admitted.grant.node)
+
+    def _pin(self, node: str | None) -> None:
+        """Have the Pod run on *node*, beside what the configuration says of Nodes; `None`: as that says."""
+        spawner: Any = self  # its traits have no types
+        if self._declared_affinity is None:
+            self._declared_affinity = spawner.node_affinity_required
+        declared = self._declared_affinity
+        spawner.node_affinity_required = (
+            declared
+            if node is None
+            else attachments.pinned(spawner._sorted_dict_values(declared) or (), node)  # noqa: SLF001
+        )
 
     async def reserve(self) -> None:
         """

@@ -19,7 +19,7 @@ from eugospawner import cluster, records, showing
 from eugospawner.cluster import ClaimTemplates, send_as_it_stands, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.lives import Lives
-from eugospawner.manifests import labels
+from eugospawner.manifests import attachments, labels
 from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import limits
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.accounts import Actor, Person
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
+    from eugospawner.policy.volumes import Attachment, Volume
     from eugospawner.settings import Settings
     from eugospawner.showing import Shown, Stored
     from eugospawner.store import NewSession, Session, Store, Workspace
@@ -214,11 +215,30 @@ class Desk:
             catalog=catalog,
             accounts=accounts,
             usage=brief.usage,
-            volumes=Volumes(by_key=brief.volumes, held=brief.held),
+            volumes=Volumes(
+                by_key=brief.volumes,
+                held=brief.held,
+                attached=await self._attached(owner, brief.volumes.values()),
+            ),
             workspaces=brief.workspaces,
             cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
             now=now,
         )
+
+    async def _attached(self, owner: str, volumes: Iterable[Volume]) -> tuple[Attachment, ...]:
+        """Return what of *owner* is in use where no second Node can have it, as far as that is known."""
+        try:
+            await self.watches.started(self.watches.pods)
+            keys = {each.claim_name: each.key for each in volumes}
+            seen = attachments.of_pods(self.watches.pods.resources.values(), owner, keys)
+            found = []
+            for claim, each in seen:
+                if await cluster.is_on_one_node(self._api, self._namespace, claim):
+                    found.append(each)
+        except Exception as error:  # noqa: BLE001 - only advisory: the scheduler has the word
+            self._log.warning("Where the volumes of %s are attached is not known: %s", owner, error)
+            return ()
+        return tuple(found)
 
     async def settings(self) -> Settings:
         """

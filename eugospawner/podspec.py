@@ -41,6 +41,7 @@ def make_traits(
         "priority_class_name": grant.queue.priority_class,
         "working_dir": home.home_path,
         "storage_capacity": units.format_memory(home.home_bytes),
+        "storage_access_modes": list(home.access_modes),
         "container_security_context": pods.make_container_security(),
         "pod_security_context": pods.make_pod_security(
             root_shell=grant.root_shell, fs_group=fs_group

@@ -31,9 +31,8 @@ from eugospawner.policy.lifecycle import (
 )
 from eugospawner.policy.permissions import may, who_may
 from eugospawner.policy.roles import MEANINGS, Action
-from eugospawner.policy.volumes import mounted_by
+from eugospawner.policy.volumes import HOME, mounted_by
 from eugospawner.policy.windows import next_opening, open_now
-from eugospawner.store.measures import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -155,6 +155,7 @@ class EugoSpawner(DecidingSpawner):
                 owner=grant.owner,
                 owner_slug=self._slug(grant.owner),
                 storage_class=self.storage_class,
+                access_modes=self.desk.catalog.storage.access_modes,
             )
             await cluster.ensure_volume_claim(
                 self.api, self.namespace, claim, known=bool(mount.claim_name)

@@ -15,15 +15,22 @@ from eugospawner.policy import units
 from eugospawner.policy.volumes import Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eugospawner.policy.decisions import Mount
 
 
 def make_volume_claim(
-    mount: Mount, *, owner: str, owner_slug: str, storage_class: str | None
+    mount: Mount,
+    *,
+    owner: str,
+    owner_slug: str,
+    storage_class: str | None,
+    access_modes: Sequence[str] = ("ReadWriteOnce",),
 ) -> dict[str, object]:
     """Return the PersistentVolumeClaim of a new volume of *owner*."""
     spec: dict[str, object] = {
-        "accessModes": ["ReadWriteOnce"],
+        "accessModes": list(access_modes),
         "resources": {"requests": {"storage": units.format_memory(mount.size_bytes)}},
     }
     if storage_class:

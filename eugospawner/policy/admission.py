@@ -93,6 +93,7 @@ _RULES: Final = (
     entitlement_rules.volumes_within_limits,
     entitlement_rules.left,
     request_rules.presence,
+    entitlement_rules.volumes_attached,
 )
 
 
@@ -185,6 +186,7 @@ QUESTIONS: Final[Mapping[_Rule, str]] = MappingProxyType(
         entitlement_rules.volumes_within_limits: "Is there room for new volumes?",
         entitlement_rules.left: "Is enough left of what may be used?",
         request_rules.presence: "Does the cluster have such GPUs?",
+        entitlement_rules.volumes_attached: "Can it run where its volumes are attached?",
     }
 )
 
@@ -226,7 +228,7 @@ def _admit(case: Case) -> Admitted | Queued:
     if isinstance(fitted, Exceeds):  # the rules have refused it
         message = "a demand that exceeds its limits was not refused"
         raise PolicyError(message)
-    capacity = case.cluster.fit(gpus.model.key, gpus.count, gpus.sm_percent) if gpus else Fit.NOW
+    capacity = case.reachable.fit(gpus.model.key, gpus.count, gpus.sm_percent) if gpus else Fit.NOW
     admitted = Admitted(
         grant=Grant(
             owner=case.request.owner,
@@ -242,6 +244,7 @@ def _admit(case: Case) -> Admitted | Queued:
             memory_bytes=case.memory_bytes,
             mounts=tuple(_mount(case, volume) for volume in case.request.volumes),
             root_shell=case.request.root_shell,
+            node=case.node,
         ),
         ends_at=fitted.ends_at,
         ends_because=fitted.because,

@@ -84,6 +84,17 @@ class ClusterView:
 
     devices: Mapping[str, tuple[Device, ...]] | None
 
+    def on(self, node: str) -> ClusterView:
+        """Return what *node* alone could give."""
+        if self.devices is None:
+            return self
+        return ClusterView(
+            devices={
+                model: tuple(each for each in devices if each.node == node)
+                for model, devices in self.devices.items()
+            }
+        )
+
     def has(self, model: str) -> bool:
         """Whether the cluster has a GPU of *model*, or may have one for all we know."""
         return self.devices is None or bool(self.devices.get(model))

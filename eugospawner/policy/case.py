@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.plans import Plan
     from eugospawner.policy.quota import Usage
     from eugospawner.policy.requests import WorkspaceRequest
-    from eugospawner.policy.volumes import Volumes
+    from eugospawner.policy.volumes import Attachment, Volumes
 
 #: What a deadline comes from; `quota.EXHAUSTED` is the third.
 MAX_SESSION: Final = "max-session"
@@ -169,6 +169,23 @@ class Case:
         if self.opening() is None:
             return replace(demand, latest_end=self.now + SHORTEST)
         return demand
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """What it would mount, and another workspace uses on one Node."""
+        keys = [each.claim for each in self.request.volumes]
+        return self.volumes.attached_for(self.request.workspace, keys)
+
+    @property
+    def node(self) -> str | None:
+        """The Node where it has to run; `None`: any, or several, which `volumes_attached` refuses."""
+        nodes = {each.node for each in self.attached}
+        return nodes.pop() if len(nodes) == 1 else None
+
+    @property
+    def reachable(self) -> ClusterView:
+        """The GPUs that it could have: those where its volumes are attached."""
+        return self.cluster if self.node is None else self.cluster.on(self.node)
 
     def opening(self) -> Open | None:
         """Return until when the queue is open; `None`: it is closed, or closes at once."""

@@ -321,11 +321,18 @@ class Storage:
         home_path: Where the personal home is mounted (F82: `/home/user`).
         home_bytes: Size of a new home.
         volume_bytes: Size of a new extra volume.
+        is_shared: Whether new ones are such that several Nodes can attach them at a time.
     """
 
     home_path: str
     home_bytes: int
     volume_bytes: int
+    is_shared: bool = False
+
+    @property
+    def access_modes(self) -> tuple[str, ...]:
+        """How a new volume may be attached, in Kubernetes' words."""
+        return ("ReadWriteMany",) if self.is_shared else ("ReadWriteOnce",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,12 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a workspace gets, everything resolved. CPU in millicores, memory in bytes."""
+    """
+    What a workspace gets, everything resolved. CPU in millicores, memory in bytes.
+
+    Attributes:
+        node: Where it has to run, since a volume of it is attached there; `None`: anywhere.
+    """
 
     owner: str
     workspace: str
@@ -100,6 +105,7 @@ class Grant:
     memory_bytes: int
     mounts: tuple[Mount, ...]
     root_shell: bool
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from eugospawner.policy import names, permissions, storage, units
 from eugospawner.policy.accounts import Prerequisite
+from eugospawner.policy.capacity import Fit
 from eugospawner.policy.catalog import WHOLE_PERCENT, Strategy
 from eugospawner.policy.decisions import Refusal, shown
 from eugospawner.policy.lifecycle import State
@@ -21,6 +22,7 @@ from eugospawner.policy.limits import limits_of, used_words, words_of
 from eugospawner.policy.quota import MIB, Exceeds, Resource, Span, SubjectKind, fit
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
+from eugospawner.policy.volumes import HOME
 from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.accounts import Organization
     from eugospawner.policy.case import Case
     from eugospawner.policy.catalog import GpuModel
+    from eugospawner.policy.decisions import Gpus
     from eugospawner.policy.quota import Exceeded, Limit, Subject
     from eugospawner.policy.storage import StorageLimit
 
@@ -406,6 +409,51 @@ def volumes_within_limits(case: Case) -> Iterator[Refusal]:
             for size in (asked, held.get(limit.subject, 0), limit.size_bytes)
         ]
         yield (_over_quota if limit.quota else _over_plan)(case, limit, sizes, {"volumes": kept})
+
+
+def volumes_attached(case: Case) -> Iterator[Refusal]:
+    """Refuse what cannot run where the volumes that it mounts are attached (F44)."""
+    attached = case.attached
+    nodes = {each.node for each in attached}
+    if len(nodes) > 1:
+        first = attached[0]
+        elsewhere = [each for each in attached if each.node != first.node]
+        keys = {each.key for each in elsewhere}
+        yield Refusal(
+            reason=Reason.VOLUME_ATTACHED,
+            word="volumes",
+            sentence=f"{_volume(first.key)} is in use by {_server(first.server)}, and "
+            f"{', '.join(_volume(each.key).lower() for each in elsewhere)} by "
+            f"{_server(elsewhere[0].server)}, on another Node; a volume is attached to one Node at a "
+            "time. Stop one of them, or leave that volume out.",
+            change={"volumes": tuple(e for e in case.request.volumes if e.claim not in keys)},
+        )
+    elif nodes and (gpus := case.gpus) is not None and _fits_elsewhere_only(case, gpus):
+        last = attached[-1]
+        keys = {each.key for each in attached}
+        kept = tuple(each for each in case.request.volumes if each.claim not in keys)
+        yield Refusal(
+            reason=Reason.VOLUME_ATTACHED,
+            word="gpu_model" if HOME in keys else "volumes",
+            sentence=f"{_volume(last.key)} is in use by {_server(last.server)}, on a Node without "
+            f"such GPUs ({gpus.count} × {gpus.model.key}); a volume is attached to one Node "
+            f"at a time. Stop {_server(last.server)} first, or choose "
+            f"{'another model' if HOME in keys else 'another model, or leave that volume out'}.",
+            change={} if HOME in keys else {"volumes": kept},
+        )
+
+
+def _fits_elsewhere_only(case: Case, gpus: Gpus) -> bool:
+    wanted = (gpus.model.key, gpus.count, gpus.sm_percent)
+    return case.reachable.fit(*wanted) is Fit.NEVER and case.cluster.fit(*wanted) is not Fit.NEVER
+
+
+def _volume(key: str) -> str:
+    return f"The volume “{key}”" if key else "Your home"
+
+
+def _server(server: str) -> str:
+    return f"“{server}”" if server else "your default workspace"
 
 
 def _over_plan(

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     MOUNT_PATH_UNSAFE = "mount-path-unsafe"
     MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
     TOO_MANY_VOLUMES = "too-many-volumes"
+    VOLUME_ATTACHED = "volume-attached"
     VOLUMES_MORE_THAN_PLAN = "volumes-more-than-plan"
     STORAGE_EXHAUSTED = "storage-exhausted"
     WORKSPACE_SUSPENDED = "workspace-suspended"
@@ -259,6 +260,11 @@ RULES: Final[Mapping[Reason, Rule]] = {
     ),
     Reason.TOO_MANY_VOLUMES: Rule(
         status=400, who=Who.YOU, meaning="More volumes than one workspace may mount."
+    ),
+    Reason.VOLUME_ATTACHED: Rule(
+        status=409,
+        who=Who.YOU,
+        meaning="A volume is in use on a Node where this cannot run, and on one at a time.",
     ),
     Reason.VOLUMES_MORE_THAN_PLAN: Rule(
         status=409,

@@ -1,9 +1,10 @@
 """
-Volumes: which extra volumes an owner has, and where they may be mounted.
+Volumes: which extra volumes an owner has, where they may be mounted, and where they are attached.
 
 A request names a volume by its key among the owner's; the PersistentVolumeClaim behind it is
 ours to know. A key that does not exist yet makes a new volume. Mount paths are absolute,
-normalised, unique, outside system folders and the home. Source: design §§5 and 9; F44.
+normalised, unique, outside system folders and the home. Most volumes are attached to one Node at a
+time, so whatever mounts one that is in use has to run there. Source: design §§5 and 9; F44.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from eugospawner.policy.quota import Subject
 
@@ -44,6 +45,25 @@ class Volume:
     size_bytes: int
 
 
+#: The key of the home among what is attached; no extra volume can have it.
+HOME: Final = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """
+    A volume that is attached to one Node, and to no other meanwhile.
+
+    Attributes:
+        key: The owner's name for it; `HOME` for the home.
+        server: The workspace that uses it; empty for the default one.
+    """
+
+    key: str
+    node: str
+    server: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volumes:
     """
@@ -52,10 +72,20 @@ class Volumes:
     Attributes:
         by_key: Each by the owner's name for it.
         held: Bytes that the volumes of whoever pays for them have; an absent one has none.
+        attached: Those that are in use where no second Node can have them, as last seen.
     """
 
     by_key: Mapping[str, Volume]
     held: Mapping[Subject, int] = field(default_factory=dict)
+    attached: tuple[Attachment, ...] = ()
+
+    def attached_for(self, server: str, keys: Iterable[str]) -> tuple[Attachment, ...]:
+        """Return of the home and the volumes *keys* those that another workspace than *server* uses, each once."""
+        wanted = {HOME, *keys}
+        found = {
+            each.key: each for each in self.attached if each.key in wanted and each.server != server
+        }
+        return tuple(sorted(found.values(), key=lambda each: each.key))
 
 
 def is_key(key: str) -> bool:

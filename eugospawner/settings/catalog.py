@@ -177,6 +177,7 @@ class StorageEntry(Strict):
     home_path: Home
     home_size: Bytes
     volume_size: Bytes
+    shared: bool = False
 
 
 class DefaultsEntry(Strict):
@@ -324,6 +325,7 @@ def values(
             home_path=storage.home_path,
             home_bytes=storage.home_size,
             volume_bytes=storage.volume_size,
+            is_shared=storage.shared,
         ),
         unavailable_kinds={},
         quotas=quotas,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, and_, bindparam, delete, literal, or_, select, union, update
 
 from eugospawner.policy.lifecycle import State
+from eugospawner.policy.volumes import HOME
 from eugospawner.store.statements import InsertNew
 from eugospawner.store.tables import MeasureRow, VolumeRow, WorkspaceRow, table_of
 from eugospawner.store.types import storable
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from eugospawner.store.database import Database
     from eugospawner.store.writer import Writer
 
-#: The key of the home, which no other volume can have.
-HOME: Final = ""
 _LONGEST_PROBLEM: Final = 500
 
 

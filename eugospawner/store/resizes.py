@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
 from eugospawner.policy.storage import exceeded
+from eugospawner.policy.volumes import HOME
 from eugospawner.store import audit
-from eugospawner.store.measures import HOME
 from eugospawner.store.statements import InsertNew
 from eugospawner.store.tables import ResizeRow, VolumeRow, table_of
 from eugospawner.store.types import storable

@@ -13,7 +13,8 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eugospawner.policy.errors import ClusterError, EugoError
-from eugospawner.store.measures import HOME, Measure
+from eugospawner.policy.volumes import HOME
+from eugospawner.store.measures import Measure
 from hub_services.export import choosing
 from hub_services.export.exporters import Errand, ExportError
 

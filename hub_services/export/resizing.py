@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import ClusterError
-from eugospawner.store.measures import HOME
+from eugospawner.policy.volumes import HOME
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.export import choosing
 

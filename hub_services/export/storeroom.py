@@ -20,7 +20,7 @@ from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.policy.standing import room_of
 from eugospawner.policy.storage import limits_about, limits_of
-from eugospawner.store.measures import HOME
+from eugospawner.policy.volumes import HOME
 from eugospawner.store.resizes import Resize
 from hub_services.common.problems import DoorReason, Fault, FieldProblem, existing, permit
 from hub_services.export import choosing, models

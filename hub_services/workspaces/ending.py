@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
-from eugospawner.policy.volumes import mounted_by
-from eugospawner.store.measures import HOME
+from eugospawner.policy.volumes import HOME, mounted_by
 from hub_services.common.acts import together
 from hub_services.workspaces import planning
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from playwright.sync_api import expect
 
-from eugospawner.store.measures import HOME, Measure
+from eugospawner.policy.volumes import HOME
+from eugospawner.store.measures import Measure
 from hub_services.common.clock import SystemClock
 from hub_services.export.exporter.usage import ADVICE, Kind
 from tests.browser.conftest import ARTIFACTS, LOOKS, MINUTE

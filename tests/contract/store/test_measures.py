@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from eugospawner.policy.lifecycle import State
 from eugospawner.policy.quota import Subject, SubjectKind
-from eugospawner.policy.volumes import Volume
+from eugospawner.policy.volumes import HOME, Volume
 from eugospawner.store import Wish
-from eugospawner.store.measures import HOME, Measure
+from eugospawner.store.measures import Measure
 from eugospawner.store.workspaces import NewWorkspace
 from tests.contract.store.values import a_session
 from tests.factories.sessions import a_demand

@@ -7,8 +7,7 @@ import pytest
 
 from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.storage import StorageLimit
-from eugospawner.policy.volumes import Volume
-from eugospawner.store.measures import HOME
+from eugospawner.policy.volumes import HOME, Volume
 from eugospawner.store.resizes import Resize
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -91,6 +91,81 @@ def test_a_file_is_still_there_after_stop_and_start_and_nothing_else_is_left(hub
     assert "No such" in hub.run_inside(user, "sh", "-c", "cat /tmp/eugo-c 2>&1 || true")
 
 
+@pytest.fixture
+def single(hub, user):
+    """Give somebody whose home one Node at a time can attach."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": f"home-{user}",
+            "namespace": "eugo",
+            "labels": {"component": "singleuser-storage", "app": "jupyterhub"},
+            "annotations": {"hub.jupyter.org/username": user},
+        },
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "10Gi"}},
+        },
+    }
+    hub.kubectl("apply", "-f", "-", stdin=json.dumps(claim))
+    return user
+
+
+def test_a_home_on_one_node_is_said_before_the_start_and_binds_it_there(hub, single):
+    """F44: what would wait for ever in Kubernetes is refused in words."""
+
+    def pod(server):
+        (found,) = [
+            each
+            for each in hub.objects("pods", single)
+            if each["metadata"]["labels"]["eugo.dev/workspace"] == server
+        ]
+        return found
+
+    hub.start_light(single, "first", profile="nb-cpu-2")
+    hub.until_ready(single, "first")
+    hub.start_light(single, "second", profile="nb-gpu-h100", sm_percent=10)
+    hub.until_ready(single, "second")
+    required = pod("second")["spec"]["affinity"]["nodeAffinity"][
+        "requiredDuringSchedulingIgnoredDuringExecution"
+    ]
+    here = {"key": "metadata.name", "operator": "In", "values": [pod("first")["spec"]["nodeName"]]}
+    assert required == {"nodeSelectorTerms": [{"matchFields": [here]}]}
+    copy = pod("first")
+    for server in ("first", "second"):
+        hub.stop(single, server)
+    hub.until(lambda: not hub.objects("pods", single), "a Pod is left")
+
+    # The same on a Node without a GPU, which this cluster does not have.
+    copy["metadata"] = {name: copy["metadata"][name] for name in ("name", "labels", "annotations")}
+    copy["metadata"] |= {"namespace": "eugo", "name": f"elsewhere-{single}"}
+    del copy["spec"]["nodeName"]
+    copy["spec"]["nodeSelector"] = {"eugo.dev/tests": "nowhere"}
+    binding = {
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": f"elsewhere-{single}"},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "elsewhere"},
+    }  # fmt: skip
+    del copy["status"]
+    copy |= {"apiVersion": "v1", "kind": "Pod"}
+    hub.kubectl("create", "-f", "-", stdin=json.dumps(copy))
+    address = f"/api/v1/namespaces/eugo/pods/elsewhere-{single}/binding"
+    hub.kubectl("create", "--raw", address, "-f", "-", stdin=json.dumps(binding))
+    try:
+        hub.until(
+            lambda: hub.start_light(single, "third", profile="nb-gpu-h100").status == 409, "x"
+        )
+        answer = hub.start_light(single, "third", profile="nb-gpu-h100", sm_percent=10)
+        assert answer.status == 409, answer
+        assert "Your home is in use by “first”, on a Node without such GPUs" in answer.message
+        assert answer.message.endswith("[volume-attached]")
+    finally:
+        hub.kubectl(
+            "delete", "pod", "-n", "eugo", f"elsewhere-{single}", "--grace-period=0", "--force"
+        )
+    hub.until(lambda: not hub.objects("pods", single), "a Pod is left")
+
+
 def test_whatever_stops_a_workspace_its_files_are_there(hub, user):
     """F31: idle, quota, the window's close and a suspension, by the services that do it."""
     stops = {

@@ -14,7 +14,7 @@ import pytest
 from kubespawner import KubeSpawner
 
 from eugospawner import diagnosis
-from eugospawner.manifests import allocation, excerpts, labels
+from eugospawner.manifests import allocation, attachments, excerpts, labels
 from eugospawner.manifests.excerpts import Excerpts
 from eugospawner.manifests.placement import Placement
 from eugospawner.policy.capacity import ClusterView
@@ -44,13 +44,21 @@ def a_pod(
             "uid": "57c7d26e",
             "resourceVersion": "507",
             "labels": labels.make_gpu_labels(GPUS) | {labels.SESSION: "3e1a", "app": "hub"},
-            "annotations": {"hub.jupyter.org/username": "alice"},
+            "annotations": {
+                "hub.jupyter.org/username": "alice",
+                "hub.jupyter.org/servername": "lab",
+                "hub.jupyter.org/kubespawner-version": "7.1",
+            },
             "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}],
         }
         | (metadata or {}),
         "spec": {
             "restartPolicy": "OnFailure",
             "nodeName": "n1",
+            "volumes": [
+                {"name": "home", "persistentVolumeClaim": {"claimName": "home-alice"}},
+                {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}},
+            ],
             "containers": [
                 {
                     "name": "notebook",
@@ -117,6 +125,8 @@ PODS: Mapping[str, dict[str, Any]] = {
     "waits for its files": a_pod(
         phase="Pending", conditions={"PodScheduled": True}, container=waiting("ContainerCreating")
     ),
+    "has no Node": a_pod(spec={"nodeName": None}),
+    "is of Bob": a_pod(metadata={"annotations": {"hub.jupyter.org/username": "bob"}}),
     "is not ready": a_pod(container={"ready": False}),
     "is not ready as one of two": a_pod(
         containerStatuses=[{"name": "sidecar", "ready": False}, {"name": "notebook", "ready": True}]
@@ -161,6 +171,7 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "claim_name": allocation.claim_name,
     "binding_of": lambda pod: allocation.binding_of(pod, a_claim({"cores": "25"})),
     "labels": lambda pod: pod["metadata"].get("labels"),
+    "attachments": lambda pod: list(attachments.of_pods([pod], "alice", {})),
     "KubeSpawner.is_pod_running": lambda pod: KubeSpawner.is_pod_running(None, pod),
     "KubeSpawner.pod_has_uid": lambda pod: KubeSpawner.pod_has_uid(None, pod),
     "KubeSpawner._get_pod_port": lambda pod: KubeSpawner._get_pod_port(None, pod),
@@ -195,8 +206,14 @@ def test_the_states_of_a_pod_are_told_apart(name: str) -> None:
 def test_of_a_pod_nothing_else_is_kept() -> None:
     excerpt = Excerpts(excerpts.POD).of(a_pod())
     assert set(excerpt) == {"metadata", "spec", "status"}
-    assert not {"annotations", "managedFields"} & set(excerpt["metadata"])
-    assert set(excerpt["spec"]) == {"restartPolicy", "containers", "resourceClaims"}
+    assert "managedFields" not in excerpt["metadata"]
+    assert set(excerpt["metadata"]["annotations"]) == {
+        "hub.jupyter.org/username", "hub.jupyter.org/servername",
+    }  # fmt: skip
+    assert set(excerpt["spec"]) == {
+        "restartPolicy", "containers", "resourceClaims", "nodeName", "volumes",
+    }  # fmt: skip
+    assert excerpt["spec"]["volumes"][1] == {"name": "scratch"}
     assert [set(each) for each in excerpt["spec"]["containers"]] == [{"name", "ports"}]
     assert "hostIP" not in excerpt["status"]
     assert excerpt["status"]["containerStatuses"][0]["state"] == {"running": {}}
@@ -218,7 +235,8 @@ def test_equal_parts_are_held_once_and_different_ones_are_not() -> None:
     made = Excerpts(excerpts.POD)
     one, two = (made.of(copy.deepcopy(a_pod())) for _ in range(2))
     other = made.of(a_pod(container={"ready": False}))
-    assert one["spec"] is two["spec"]
+    assert one["spec"]["containers"] is two["spec"]["containers"]
+    assert one["spec"]["resourceClaims"] is two["spec"]["resourceClaims"]
     assert one["status"]["conditions"] is two["status"]["conditions"]
     assert one["status"]["containerStatuses"] is two["status"]["containerStatuses"]
     assert one["status"]["containerStatuses"] != other["status"]["containerStatuses"]

@@ -14,7 +14,7 @@ import pytest
 from eugospawner.policy import roles
 from eugospawner.policy.accounts import Actor, Prerequisite, Project
 from eugospawner.policy.admission import nearest
-from eugospawner.policy.capacity import Fit
+from eugospawner.policy.capacity import UNKNOWN_CLUSTER, Fit
 from eugospawner.policy.case import demand_of
 from eugospawner.policy.catalog import AtOnce, Kind
 from eugospawner.policy.decisions import Admitted, Decision, Denied, Queued, Refusal
@@ -557,6 +557,50 @@ CASES = {
         "bind a plan with more.",
         {"volumes": ()},
         {**under(key="", volumes_bytes=30 * GIB), "owned_volumes": some_volumes("a", "b")},
+    ),
+    "a home that is in use where there is no such GPU": Case(
+        {"gpu_model": "H100", "gpu_count": 1},
+        Reason.VOLUME_ATTACHED,
+        409,
+        Who.YOU,
+        "gpu_model",
+        "Your home is in use by “lab”, on a Node without such GPUs (1 × H100); a volume is attached "
+        "to one Node at a time. Stop “lab” first, or choose another model.",
+        {},
+        {
+            "cluster": a_cluster(H100={"n1": [100]}, L4={"n2": [100]}),
+            "owned_volumes": some_volumes(attached=[("", "n2", "lab")]),
+        },
+    ),
+    "a volume that is in use where there is no such GPU": Case(
+        {"gpu_model": "H100", "gpu_count": 1, "volumes": (DATA, a_volume_request("old"))},
+        Reason.VOLUME_ATTACHED,
+        409,
+        Who.YOU,
+        "volumes",
+        "The volume “data” is in use by “lab”, on a Node without such GPUs (1 × H100); a volume is "
+        "attached to one Node at a time. Stop “lab” first, or choose another model, or leave that "
+        "volume out.",
+        {"volumes": (a_volume_request("old"),)},
+        {
+            "cluster": a_cluster(H100={"n1": [100]}, L4={"n2": [100]}),
+            "owned_volumes": some_volumes("data", "old", attached=[("data", "n2", "lab")]),
+        },
+    ),
+    "volumes that are in use on two Nodes": Case(
+        {"volumes": (DATA, a_volume_request("old"))},
+        Reason.VOLUME_ATTACHED,
+        409,
+        Who.YOU,
+        "volumes",
+        "Your home is in use by “lab”, and the volume “data” by “other”, on another Node; a volume "
+        "is attached to one Node at a time. Stop one of them, or leave that volume out.",
+        {"volumes": (a_volume_request("old"),)},
+        {
+            "owned_volumes": some_volumes(
+                "data", "old", attached=[("", "n1", "lab"), ("data", "n2", "other")]
+            )
+        },
     ),
     "new volumes for which a quota of the group has no room": Case(
         {"project": "lab", "volumes": (DATA, a_volume_request("old"), a_volume_request("more"))},
@@ -1918,3 +1962,35 @@ def test_two_images_of_one_reference_are_the_first() -> None:
     )
     world = under(images=frozenset({"base", "twin"}))
     assert admitted(decide_about(catalog=catalog, image=BASE, **world)).grant.image.key == "twin"
+
+
+ON_N2 = {
+    "cluster": a_cluster(H100={"n1": [100], "n2": [0]}, L4={"n2": [100]}),
+    "owned_volumes": some_volumes(attached=[("", "n2", "lab")]),
+}
+
+
+def test_it_runs_where_its_volumes_are_attached():
+    granted = decide_about(gpu_model="L4", gpu_count=1, **ON_N2)
+    assert isinstance(granted, Admitted)
+    assert granted.grant.node == "n2"
+    assert decide_about(**ON_N2).grant.node == "n2"  # without GPUs, too
+
+
+def test_what_is_taken_there_waits_although_it_is_free_elsewhere():
+    assert isinstance(decide_about(gpu_model="H100", gpu_count=1, **ON_N2), Queued)
+    free = {**ON_N2, "owned_volumes": some_volumes()}
+    assert isinstance(decide_about(gpu_model="H100", gpu_count=1, **free), Admitted)
+
+
+def test_what_it_attached_itself_and_what_it_does_not_mount_bind_it_to_no_node():
+    for attached in ([("", "n2", "")], [("old", "n2", "lab")]):
+        world = {"owned_volumes": some_volumes("old", attached=attached)}
+        assert decide_about(**world).grant.node is None
+
+
+def test_where_nothing_is_known_of_devices_it_is_the_schedulers_to_say():
+    world = {**ON_N2, "cluster": UNKNOWN_CLUSTER}
+    granted = decide_about(gpu_model="H100", gpu_count=1, **world)
+    assert granted.grant.node == "n2"
+    assert granted.fit is Fit.UNKNOWN
