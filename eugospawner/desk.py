@@ -230,7 +230,7 @@ class Desk:
         try:
             await self.watches.started(self.watches.pods)
             keys = {each.claim_name: each.key for each in volumes}
-            seen = attachments.of_pods(self.watches.pods.resources.values(), owner, keys)
+            seen = attachments.of_pods(self.watches.pods.of_owner(owner), owner, keys)
             found = []
             for claim, each in seen:
                 if await cluster.is_on_one_node(self._api, self._namespace, claim):

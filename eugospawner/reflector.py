@@ -23,7 +23,7 @@ from kubernetes_asyncio.client import ApiException
 from kubespawner.reflector import ResourceReflector
 from traitlets import Instance
 
-from eugospawner.manifests import allocation, excerpts
+from eugospawner.manifests import allocation, attachments, excerpts
 from eugospawner.manifests.excerpts import Excerpts
 
 if TYPE_CHECKING:
@@ -260,10 +260,30 @@ class Reflector(ResourceReflector):
 
 
 class PodReflector(Reflector):
-    """Workspace Pods by ``namespace/name``."""
+    """Workspace Pods by ``namespace/name``, found by whose they are."""
 
     kind = "pods"
     shape = excerpts.POD
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._of_owner: defaultdict[str, set[str]] = defaultdict(set)
+
+    def of_owner(self, owner: str) -> tuple[Json, ...]:
+        """Return the Pods of *owner*, in no order."""
+        keys = self._of_owner.get(owner, ())
+        return tuple(self.resources[key] for key in keys if key in self.resources)
+
+    def stored(self, key: str, resource: Json) -> None:
+        """Index the Pod by its owner."""
+        self._of_owner[attachments.owner_of(resource)].add(key)
+
+    def removed(self, key: str, resource: Json) -> None:
+        """Drop the Pod from the index."""
+        owner = attachments.owner_of(resource)
+        self._of_owner[owner].discard(key)
+        if not self._of_owner[owner]:
+            del self._of_owner[owner]
 
     @property
     def pods(self) -> dict[str, Json]:

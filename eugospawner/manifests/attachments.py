@@ -21,6 +21,11 @@ _SERVER = "hub.jupyter.org/servername"
 _OVER = frozenset({"Succeeded", "Failed"})
 
 
+def owner_of(pod: Json) -> str:
+    """Return whose *pod* is, as KubeSpawner put it there; empty: nobody's."""
+    return str((pod["metadata"].get("annotations") or {}).get("hub.jupyter.org/username", ""))
+
+
 def of_pods(
     pods: Iterable[Json], owner: str, keys: Mapping[str, str]
 ) -> Iterator[tuple[str, Attachment]]:
@@ -33,9 +38,8 @@ def of_pods(
     for pod in pods:
         meta, spec = pod["metadata"], pod["spec"]
         annotations = meta.get("annotations") or {}
-        is_theirs = annotations.get("hub.jupyter.org/username") == owner
         is_over = (pod.get("status") or {}).get("phase") in _OVER
-        if not is_theirs or is_over or not spec.get("nodeName"):
+        if owner_of(pod) != owner or is_over or not spec.get("nodeName"):
             continue
         server = annotations.get(_SERVER, "")
         for volume in spec.get("volumes") or ():

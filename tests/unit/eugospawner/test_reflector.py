@@ -341,6 +341,35 @@ async def test_events_are_found_by_their_pod_oldest_first_even_without_times(
     await made.stop()
 
 
+async def test_pods_are_found_by_whose_they_are(server: FakeServer) -> None:
+    def of(owner: str) -> dict[str, Any]:
+        return {"annotations": {"hub.jupyter.org/username": owner}}
+
+    def names(owner: str) -> set[str]:
+        return {each["metadata"]["name"] for each in made.of_owner(owner)}
+
+    server.put("one", metadata=of("alice"), spec={})
+    server.put("two", metadata=of("alice"), spec={})
+    server.put("other", metadata=of("bob"), spec={})
+    server.put("nobodys", spec={})
+    made = await started(PodReflector)
+    assert names("alice") == {"one", "two"}
+    assert names("carol") == set()
+    await soon(lambda: server.watched_from)
+    server.delete("one")
+    server.put("third", metadata=of("alice"), spec={"nodeName": "n1"})
+    await soon(lambda: names("alice") == {"two", "third"})
+    assert {each["spec"].get("nodeName") for each in made.of_owner("alice")} == {None, "n1"}
+    server.items.pop("two")  # unseen: the next list tells
+    server.faults = [410]
+    server.hang_up()
+    await soon(lambda: names("alice") == {"third"})
+    server.delete("third")
+    await soon(lambda: not names("alice"))
+    assert "alice" not in made._of_owner, "an index that grows with everybody who ever came"
+    await made.stop()
+
+
 async def test_an_event_rings_for_its_pod(server: FakeServer) -> None:
     made = await started(EventReflector)
     await soon(lambda: server.watched_from)
