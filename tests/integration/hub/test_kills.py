@@ -6,10 +6,13 @@ kill: the workspace that ran is the same process and answers through the proxy, 
 under way has come up or can be asked for again, and after its stop nothing of it is left.
 """
 
+import io
 import json
 import os
 import signal
 import time
+import urllib.request
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,3 +269,55 @@ def test_after_kill_9_of_everything_the_next_start_finds_the_workspace_and_leave
                 lambda user=user: not hub.objects("pods,resourceclaims", user), "something is left"
             )
             assert all(reason for _, reason in hub.sessions(user)), "a session is left open"
+
+
+@pytest.mark.nightly
+def test_an_export_outlives_the_api_server_and_leaves_nothing(whole):
+    """Killed while it is prepared, and again while it is sent; the Pod goes, and the next one works (L8)."""
+    hub, keeper = whole.hub, whole.keeper
+    hub.run_inside(keeper, "sh", "-c", "head -c 200000000 /dev/urandom > /home/user/large.bin")
+    token = hub.ask("POST", f"/users/{keeper}/tokens", {"note": "exports"}).body["token"]
+
+    def ask(method, path, body=None):
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{hub.demo.ready['url']}{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"token {token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        return urllib.request.urlopen(request, timeout=120)  # noqa: S310
+
+    def answer(method, path, body=None):
+        with ask(method, f"/services/export/api/v1{path}", body) as found:
+            return json.loads(found.read())
+
+    def pods():
+        return [
+            each
+            for each in hub.kubectl.objects("pods", "eugo")
+            if "eugo.dev/export" in each["metadata"]["labels"]
+        ]
+
+    def ready(identifier):
+        found = answer("GET", f"/exports/{identifier}")
+        assert found["standing"] in {"preparing", "ready"}, found["problem"]
+        return found["standing"] == "ready" and found["link"]
+
+    made = answer("POST", "/exports", {"everything": True})
+    whole.kill(components.API_SERVER)
+    hub.until(whole.answers, "the cluster stays away")
+    hub.until(lambda: ready(made["id"]), "it is not prepared")
+    with ask("GET", ready(made["id"])) as sent:
+        content = sent.read(5_000_000)
+        whole.kill(components.API_SERVER)
+        content += sent.read()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert archive.getinfo("home/large.bin").file_size == 200_000_000
+    hub.until(whole.answers, "the cluster stays away")
+    answer("DELETE", f"/exports/{made['id']}")
+    hub.until(lambda: not pods(), "a Pod is left")
+    again = answer("POST", "/exports", {})
+    hub.until(lambda: ready(again["id"]), "the next try does not work")
+    answer("DELETE", f"/exports/{again['id']}")
+    hub.until(lambda: not pods(), "a Pod is left")
