@@ -91,14 +91,19 @@ class Measures:
         row = {**_EMPTY, "owner": owner, "volume": volume, "wanted_at": at}
         await self._writer.write(_WANT, storable(row))
 
-    async def want_due(self, *, before: datetime, at: datetime, limit: int) -> int:
+    async def want_due(
+        self, *, before: datetime, settled: datetime, at: datetime, limit: int
+    ) -> int:
         """
         Have those measured that may hold something else than when they were last looked at before *before*.
+
+        Args:
+            settled: What was never measured is due once its workspace has been as it is since then.
 
         Raises:
             StoreError: It was not recorded.
         """
-        values = storable({"before": before, "limit": limit})
+        values = storable({"before": before, "settled": settled, "limit": limit})
         rows = await self._database.read("read which volumes were not measured", _DUE, values)
         for row in rows:
             await self.want(row["owner"], row["volume"], at=at)
@@ -218,7 +223,7 @@ _IS_DUE: Final = and_(
     _WORKSPACE.state.not_in([State.CREATED, State.TERMINATING, State.TERMINATED]),
     _WORKSPACE.session_id.is_not(None),
     or_(
-        _COLUMN.owner.is_(None),
+        and_(_COLUMN.owner.is_(None), _WORKSPACE.since <= bindparam("settled")),
         and_(
             _COLUMN.wanted_at.is_(None),
             _COLUMN.looked_at < bindparam("before"),

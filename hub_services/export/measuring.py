@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eugospawner.policy.errors import ClusterError, EugoError
@@ -20,7 +21,7 @@ from hub_services.export.exporters import Errand, ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from eugospawner.store import Store
     from hub_services.common.clock import Clock
@@ -30,6 +31,8 @@ _log: Final = logging.getLogger(__name__)
 
 #: Pods at a time: they read disks that people work on.
 AT_ONCE: Final = 4
+#: See `Measurer`.
+SETTLED: Final = timedelta(hours=1)
 #: How many become due at a time.
 _MOST_DUE: Final = 100
 _TOKEN_BYTES: Final = 32
@@ -57,6 +60,8 @@ class Measurer:
 
     Args:
         open_store: Returns the open store; asked anew after it failed.
+        settled: How long a workspace has been as it is before what was never measured is: who has just begun has
+            little on it, and a class that starts at nine needs its Nodes.
         every: How old a measure may be of what somebody may have written to since; `None`: nothing is measured unasked.
     """
 
@@ -68,12 +73,14 @@ class Measurer:
         cluster: Cluster,
         clock: Clock,
         every: timedelta | None,
+        settled: timedelta = SETTLED,
     ) -> None:
         self._open_store = open_store
         self._exporters = exporters
         self._cluster = cluster
         self._clock = clock
         self._every = every
+        self._settled = settled
         self._due_at: datetime | None = None
         self._at_work: dict[tuple[str, str], tuple[str, asyncio.Task[None]]] = {}
 
@@ -95,7 +102,9 @@ class Measurer:
         store, now = await self._open_store(), self._clock.now()
         if self._every is not None and (self._due_at is None or now >= self._due_at):
             self._due_at = now + interval
-            await store.measures.want_due(before=now - self._every, at=now, limit=_MOST_DUE)
+            await store.measures.want_due(
+                before=now - self._every, settled=now - self._settled, at=now, limit=_MOST_DUE
+            )
         for each in await store.measures.wanted(limit=AT_ONCE):
             place = (each.owner, each.volume)
             if place in self._at_work or len(self._at_work) >= AT_ONCE:

@@ -59,6 +59,7 @@ def test_files_leave_a_stopped_workspace_by_keyboard_and_for_nobody_else(hub, op
     row.locator("summary").press("Enter")
     row.get_by_role("link", name="Download Notebooks").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Exports")
+    page.get_by_label("Folder or notebook").fill("work")
     page.get_by_role("button", name="Prepare export").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Export of")
     download = page.get_by_role("link", name="as ZIP")

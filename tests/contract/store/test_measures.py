@@ -93,19 +93,21 @@ async def test_what_was_never_measured_is_due_as_soon_as_somebody_may_have_writt
         at=NOON,
     )  # fmt: skip
     await store.workspaces.create(created)
-    assert await store.measures.want_due(before=NOON, at=NOON, limit=10) == 2
+    just_begun = NOON - MINUTE
+    assert await store.measures.want_due(before=NOON, settled=just_begun, at=NOON, limit=10) == 0
+    assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10) == 2
     assert await wanted(store) == [("alice", HOME), ("alice", "data")]
-    assert await store.measures.want_due(before=NOON, at=NOON, limit=10) == 0
+    assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10) == 0
 
 
 async def test_what_runs_is_due_again_and_what_was_stopped_once_more(store):
     session = await runs(store, "alice")
-    await store.measures.want_due(before=NOON, at=NOON, limit=10)
+    await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10)
     await store.measures.measured(a_measure(measured_at=NOON + MINUTE))
     later = NOON + timedelta(days=1)
 
     async def due(before):
-        return await store.measures.want_due(before=before, at=before, limit=10)
+        return await store.measures.want_due(before=before, settled=before, at=before, limit=10)
 
     assert await due(NOON + MINUTE) == 0  # looked at just then
     assert await due(later) == 1
@@ -122,5 +124,5 @@ async def test_what_runs_is_due_again_and_what_was_stopped_once_more(store):
 async def test_no_more_are_due_at_once_than_asked_for(store):
     for number in range(5):
         await runs(store, f"user-{number}")
-    assert await store.measures.want_due(before=NOON, at=NOON, limit=3) == 3
-    assert await store.measures.want_due(before=NOON, at=NOON, limit=3) == 2
+    assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=3) == 3
+    assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=3) == 2

@@ -143,6 +143,7 @@ def test_a_folder_that_cannot_be_written_is_refused_in_one_line(elsewhere):
     assert "--data DIR" in refused.stderr
 
 
+@pytest.mark.nightly  # by day the demos of all test processes run side by side, anyway
 @pytest.mark.usefixtures("free_gpus")
 def test_two_demos_run_side_by_side_and_a_start_remembers_what_the_hubs_death_left(
     demo, kubeconfig, kubectl, elsewhere, tmp_path

@@ -232,7 +232,7 @@ class Exports(Running):
         )  # fmt: skip
         self.measurer = Measurer(
             open_store=self.opened, exporters=self.exporters, cluster=self.cluster,
-            clock=self.clock, every=DAY,
+            clock=self.clock, every=DAY, settled=timedelta(),
         )  # fmt: skip
         self.resizer = Resizer(open_store=self.opened, cluster=self.cluster, clock=self.clock)
         self.storeroom = Storeroom(

@@ -83,6 +83,8 @@ def test_the_document_names_every_reason_but_faults_of_ours(shared: Running) -> 
     door_only |= {
         DoorReason.LINK_INVALID, DoorReason.LINK_EXPIRED, DoorReason.LINK_REVOKED,
         DoorReason.EXPORT_FAILED, DoorReason.SHARE_REFUSED, DoorReason.TOO_MANY,
+        DoorReason.VOLUME_FIXED, DoorReason.VOLUME_SHRINKS, DoorReason.NOT_ZIP,
+        DoorReason.NOT_RESTORED, DoorReason.CLUSTER_UNAVAILABLE,
     }  # fmt: skip
     for reason in set(DoorReason) - door_only:
         assert f"`{reason}`" in told, reason
