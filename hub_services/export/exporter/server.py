@@ -134,11 +134,11 @@ class Restore(Handler):
     def prepare(self) -> None:
         """Refuse whoever does not have the token, and what has no room; else keep what comes."""
         super().prepare()
-        self._kept = contextlib.ExitStack()
-        self._attended = self._kept.enter_context(self._attendance.someone())
-        self._packed = self._kept.enter_context(
-            self._desk.arrival(self.get_query_argument("volume", ""))
-        )
+        with contextlib.ExitStack() as kept:
+            kept.enter_context(self._attendance.someone())
+            arrival = self._desk.arrival(self.get_query_argument("volume", ""))
+            self._packed = kept.enter_context(arrival)
+            self._kept = kept.pop_all()
         self.request.connection.set_max_body_size(LARGEST)  # type: ignore[union-attr]
 
     async def data_received(self, chunk: bytes) -> None:
@@ -152,6 +152,7 @@ class Restore(Handler):
 
     async def put(self) -> None:
         """Unpack it."""
+        assert self._kept is not None  # noqa: S101 - `prepare` made it
         with self._kept:
             if self._problem:
                 raise Unfit(self._problem)
@@ -161,8 +162,10 @@ class Restore(Handler):
 
     def on_connection_close(self) -> None:
         """Forget what came so far: whoever sent it has gone."""
-        self._kept.close()
+        if self._kept is not None:
+            self._kept.close()
 
+    _kept: contextlib.ExitStack | None = None
     _problem = ""
 
 
