@@ -166,6 +166,7 @@ def test_a_home_on_one_node_is_said_before_the_start_and_binds_it_there(hub, sin
     hub.until(lambda: not hub.objects("pods", single), "a Pod is left")
 
 
+@pytest.mark.nightly
 def test_whatever_stops_a_workspace_its_files_are_there(hub, user):
     """F31: idle, quota, the window's close and a suspension, by the services that do it."""
     stops = {
