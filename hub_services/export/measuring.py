@@ -13,6 +13,8 @@ import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import aiohttp
+
 from eugospawner.policy.errors import ClusterError, EugoError
 from eugospawner.policy.volumes import HOME
 from eugospawner.store.measures import Measure
@@ -133,7 +135,7 @@ class Measurer:
             store = await self._open_store()
             try:
                 await store.measures.measured(await self._look(identifier, owner, volume))
-            except (ExportError, ClusterError) as error:
+            except (ExportError, ClusterError, aiohttp.ClientError) as error:
                 if isinstance(error, ClusterError) and not error.status:
                     raise
                 _log.info("The volume %r of %s was not measured: %s", volume, owner, error)

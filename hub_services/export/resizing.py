@@ -67,6 +67,11 @@ class Resizer:
                 await self.tell(each)
             except Fault as error:
                 _log.info("The volume %r of %s: %s", each.volume, each.owner, error)
+            except ClusterError as error:
+                if not error.status:
+                    raise  # nobody answers: the others would fare no better
+                _log.warning("%s; the next sweep tells %s again", error, each.owner)
+                continue
             done += 1
         return done
 

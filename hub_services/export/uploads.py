@@ -13,7 +13,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from tornado import web
 
-from eugospawner.policy.errors import Barred
+from eugospawner.policy.errors import EugoError
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.common.web import Handler, Page, fault_of
 from hub_services.export import models
@@ -57,6 +57,7 @@ class _Upload(Handler):
         """Let go what came so far: whoever sent it has gone."""
         if self._delivery is not None:
             self._delivery.cancel()
+        super().on_connection_close()
 
     def _request_summary(self) -> str:
         """Return what is logged: an address without what keeps forms from being forged."""
@@ -131,10 +132,12 @@ class RestorePage(_Upload, Page):
                 if self._delivery is None:
                     self._delivery = await self._begin(self._form.fields)
                 await self._delivery.put(part)
-        except (Barred, Fault) as error:
+        except EugoError as error:
             self._fault = fault_of(error)
         except FormParserError as error:
             self._fault = Fault(DoorReason.MALFORMED, f"The form is damaged: {error}.")
+        if self._fault is not None and self._delivery is not None:
+            self._delivery.cancel()
 
     async def post(self) -> None:
         """Show what was restored."""
@@ -217,6 +220,8 @@ class _Form:
 
     def _end(self) -> None:
         if not self._is_file:
+            if len(self.fields) >= _MOST_FIELDS or len(self._name) > _LARGEST_FIELD:
+                raise Fault(DoorReason.TOO_LARGE, "The form has more fields than ours.")
             self.fields[self._name] = self._data.decode("utf-8", "replace")
 
 

@@ -300,7 +300,10 @@ def _write(
                     raise zipfile.BadZipFile(message)
                 digest.update(chunk)
                 written.write(chunk)
-    except _DAMAGE:
+    except _DAMAGE as error:
+        if opened.fp is None or opened.fp.closed:
+            message = "Whoever sent the archive has gone. Nothing of it was kept."
+            raise NotRestored(message) from error
         os.unlink(name, dir_fd=folder)
         done.left.append((entry.filename, Left.DAMAGED))
         return

@@ -164,6 +164,7 @@ class Restore(Handler):
         """Forget what came so far: whoever sent it has gone."""
         if self._kept is not None:
             self._kept.close()
+        super().on_connection_close()
 
     _kept: contextlib.ExitStack | None = None
     _problem = ""

@@ -315,3 +315,11 @@ def test_bytes_are_not_gathered_in_the_service(service, home):
     assert service.run(run()) <= restoring._AHEAD + 2
     assert len(delivered) == 200
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.usefixtures("home")
+def test_fields_without_an_end_are_refused(service):
+    alice = signed_in(service, "t-alice")
+    fields = {f"field-{number}": "" for number in range(500)}
+    status, text = form(service, alice, fields, ("x.zip", packed(("a", "1"))))
+    assert (status, "more fields than ours" in text) == (413, True)

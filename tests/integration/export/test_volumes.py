@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
+import aiohttp
 import pytest
 
 from eugospawner.policy.errors import ClusterError
@@ -142,6 +143,17 @@ def test_one_whose_measurer_died_is_measured_by_the_next(service):
     assert service.go_round().measuring == 1
     assert ask(service, "GET", HOME)["used_bytes"] is not None
     assert service.cluster.pods == []
+
+
+@pytest.mark.usefixtures("home")
+def test_if_its_pod_dies_that_was_a_try_and_is_not_one_for_ever(service, monkeypatch):
+    async def dies(_errand):
+        raise aiohttp.ServerDisconnectedError
+
+    monkeypatch.setattr(service.measurer._exporters, "usage", dies)
+    assert service.go_round().measuring == 1
+    assert "disconnected" in ask(service, "GET", HOME)["problem"].lower()
+    assert service.go_round().measuring == 0
 
 
 def test_no_more_pods_than_a_few_at_a_time(service):
@@ -315,12 +327,31 @@ def test_one_that_kubernetes_did_not_hear_of_is_told_by_the_next_sweep(service):
     service.cluster.fixed = ClusterError("gone for a moment", status=503)
     assert resize(service, "20Gi")["wanted"] == "20.0 GiB"
     assert service.cluster.claim("alice").size_bytes == 10 * GIB
-    with pytest.raises(ClusterError):
-        service.go_round()
+    assert service.go_round().resized == 0
     service.cluster.fixed = None
     assert service.go_round().resized == 1
     assert service.cluster.claim("alice").size_bytes == 20 * GIB
     assert service.go_round().resized == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_one_that_kubernetes_answers_oddly_holds_up_no_other(service):
+    service.has_workspace("bob")
+    fallen = ClusterError("a webhook fell over", status=500)
+    service.cluster.fixed = fallen
+    resize(service, "20Gi")
+    ask(service, "PUT", "/volumes/bob/home/size", {"size": "20Gi"}, token="t-ada")
+    assert service.go_round().resized == 0
+    enlarge = service.cluster.enlarge
+
+    async def odd(claim, size):
+        if claim.owner == "alice":
+            raise fallen
+        await enlarge(claim, size)
+
+    service.cluster.fixed, service.cluster.enlarge = None, odd
+    assert service.go_round().resized == 1
+    assert service.cluster.claim("bob").size_bytes == 20 * GIB
 
 
 @pytest.mark.usefixtures("home")

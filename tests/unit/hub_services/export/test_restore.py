@@ -254,6 +254,25 @@ def test_the_folder_has_its_name_only_when_all_of_it_is_there(place, monkeypatch
     assert files(place / "restored") == {"a": b"1", "b": b"2"}
 
 
+def test_if_whoever_sends_goes_meanwhile_nothing_of_it_is_kept(place, monkeypatch):
+    content = io.BytesIO(packed(*((str(number), b"x" * 500_000) for number in range(6))))
+    write, written = restore._write, []
+
+    def watched(*arguments):
+        written.append(1)
+        if len(written) == 3:
+            content.close()
+        write(*arguments)
+
+    monkeypatch.setattr(restore, "_write", watched)
+    with (
+        tree.opened(place) as root,
+        pytest.raises(NotRestored, match="has gone"),
+    ):
+        restore.restore(content, root, b"back", room=ROOM)
+    assert sorted(os.listdir(place)) == ["kept.ipynb"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_one_that_came_meanwhile_stays_and_nothing_is_replaced(place, monkeypatch, kind):
     write = restore._write
