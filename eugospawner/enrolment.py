@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner.oidc.mapping import Known
 from eugospawner.policy import roles
-from eugospawner.policy.accounts import Person
 from eugospawner.policy.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from eugospawner.oidc.mapping import Membership
+    from eugospawner.policy.accounts import Person
     from eugospawner.source import Source
     from eugospawner.store import Store
     from eugospawner.store.invitations import Invitation
@@ -79,7 +79,7 @@ class Enrolment:
             StoreError: The settings cannot be read.
         """
         await self._read()
-        return self._source.settings.directory.people.get(name) or Person(name=name)
+        return self._source.settings.directory.person(name)
 
     async def enrol(self, name: str, membership: Membership, *, reason: str, at: datetime) -> bool:
         """
@@ -134,7 +134,7 @@ class Enrolment:
         """
         for _ in range(_ATTEMPTS):
             store = await self._read()
-            person = self._source.settings.directory.people.get(name) or Person(name=name)
+            person = self._source.settings.directory.person(name)
             found = await store.invitations.open_for(
                 organization=person.organization, email=email, token_hash=token_hash, at=at
             )

@@ -31,7 +31,7 @@ from eugospawner.policy.lifecycle import (
 )
 from eugospawner.policy.permissions import may, who_may
 from eugospawner.policy.roles import MEANINGS, Action
-from eugospawner.policy.volumes import HOME, mounted_by
+from eugospawner.policy.volumes import HOME, mounted_by, name_of
 from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class Stored:
     title: str
     used_bytes: int
     fill: Fill
+
+    @property
+    def name(self) -> str:
+        """What it is called in addresses."""
+        return name_of(self.volume)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

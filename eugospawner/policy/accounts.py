@@ -191,6 +191,10 @@ class Directory:
         known = self.organizations.get(organization)
         return {**roles.BUILTIN, **(known.roles if known is not None else {})}
 
+    def person(self, name: str) -> Person:
+        """Return who *name* is; somebody who is not here is a member of nothing."""
+        return self.people.get(name) or Person(name=name)
+
     def accounts_of(self, name: str, slug: str) -> Accounts:
         """
         Return what the person *name* has.
@@ -198,7 +202,7 @@ class Directory:
         Args:
             slug: The name, fit for a Kubernetes label; keys of personal projects are made of it.
         """
-        person = self.people.get(name) or Person(name=name)
+        person = self.person(name)
         personal = Project(
             key=f"personal-{slug}",
             display_name="Personal project",

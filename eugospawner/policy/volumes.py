@@ -45,8 +45,10 @@ class Volume:
     size_bytes: int
 
 
-#: The key of the home among what is attached; no extra volume can have it.
+#: The key of the home; no extra volume can have it.
 HOME: Final = ""
+#: What the home is called in addresses and archives; no extra volume is.
+HOME_NAME: Final = "home"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,20 @@ class Volumes:
 def is_key(key: str) -> bool:
     """Whether *key* can name a volume."""
     return _KEY.fullmatch(key) is not None
+
+
+def name_of(key: str) -> str:
+    """Return what the volume *key* is called in addresses and archives: one with the key `home` is `volume_home`."""
+    if key == HOME:
+        return HOME_NAME
+    return f"volume_{HOME_NAME}" if key == HOME_NAME else key
+
+
+def key_of(name: str) -> str:
+    """Return the key of the volume that is called *name*."""
+    if name == HOME_NAME:
+        return HOME
+    return HOME_NAME if name == name_of(HOME_NAME) else name
 
 
 def problem_of_path(path: str, home_path: str) -> str | None:

@@ -71,10 +71,12 @@ class Measures:
         rows = await self._database.read("read measures", _OF_OWNER, storable({"owner": owner}))
         return {row["volume"]: _measure(row) for row in rows}
 
-    async def every(self) -> tuple[Measure, ...]:
-        """Return what is known of all volumes."""
-        rows = await self._database.read("read measures", _EVERY)
-        return tuple(_measure(row) for row in rows)
+    async def every(self) -> Mapping[str, Mapping[str, Measure]]:
+        """Return what is known of all volumes, by owner and key."""
+        found: dict[str, dict[str, Measure]] = {}
+        for row in await self._database.read("read measures", _EVERY):
+            found.setdefault(row["owner"], {})[row["volume"]] = _measure(row)
+        return found
 
     async def wanted(self, *, limit: int) -> tuple[Measure, ...]:
         """Return those that are to be measured, who has waited longest first."""

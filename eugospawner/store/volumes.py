@@ -45,6 +45,12 @@ class Volumes:
             "read the volumes of an owner", lambda connection: read_volumes(connection, owner)
         )
 
+    async def held(self, subjects: Iterable[Subject]) -> Mapping[Subject, int]:
+        """Return how many bytes the volumes of each of *subjects* have; without those that have none."""
+        return await self._database.look(
+            "read what volumes have", lambda connection: read_held(connection, subjects)
+        )
+
     async def payers_of(self, owner: str, key: str) -> tuple[Subject, ...]:
         """Return for whom a volume of *owner* counts; empty: there is none."""
         rows = await self._database.read(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from eugospawner import cluster
 from eugospawner.manifests import labels, names
-from eugospawner.policy.volumes import is_key
+from eugospawner.policy.volumes import HOME, is_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -81,12 +81,10 @@ async def volumes_of(
     }
 
 
-async def claims(core: CoreV1Api, namespace: str) -> Sequence[tuple[str, str | None, Json]]:
-    """Return every home and extra volume: whose it is, its key (`None`: a home), and its claim; raises `ClusterError`."""
+async def claims(core: CoreV1Api, namespace: str) -> Sequence[tuple[str, str, Json]]:
+    """Return every home and extra volume: whose it is, its key, and its claim; raises `ClusterError`."""
     homes = await _claims(core, namespace, f"{_HOMES},!{labels.VOLUME}")
-    found: list[tuple[str, str | None, Json]] = [
-        (owner, None, each) for each in homes if (owner := _annotated(each, _HOME_OF))
-    ]
+    found = [(owner, HOME, each) for each in homes if (owner := _annotated(each, _HOME_OF))]
     for each in await _claims(core, namespace, labels.VOLUME):
         owner, key = owner_of(each), each["metadata"]["labels"][labels.VOLUME]
         if owner and names.volume_claim_name(owner, key) == each["metadata"]["name"]:

@@ -227,7 +227,6 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             open_store=store,
             lives=office.lives,
             exporters=exporters,
-            cluster=cluster,
             clock=clock,
         )
         preparer = Preparer(

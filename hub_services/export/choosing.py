@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from eugospawner.policy.volumes import HOME_NAME, name_of
 from hub_services.common.problems import DoorReason, Fault, FieldProblem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: What the home is called among volumes; no extra volume is.
-HOME: Final = "home"
 ZIP: Final = "zip"
 
 
@@ -23,10 +22,10 @@ def mounts_of(options: Mapping[str, Any], home_path: str) -> dict[str, str]:
     """
     Return where a workspace with *options* has which volume: names by path, the home first.
 
-    An extra volume is named by its owner's key; one with the key `home` is `volume_home`.
+    A volume is called as of `policy.volumes.name_of`.
     """
     listed = options.get("volumes")
-    mounts = {home_path: HOME}
+    mounts = {home_path: HOME_NAME}
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and isinstance(each.get("claim"), str):
             mounts[str(each.get("mount_path", ""))] = name_of(each["claim"])
@@ -56,16 +55,6 @@ def form_of(choice: Mapping[str, Any]) -> str:
     return str(next(iter(choice.values())).get("format", ZIP))
 
 
-def name_of(key: str) -> str:
-    """Return what the extra volume *key* is called among an export's volumes."""
-    return f"volume_{HOME}" if key == HOME else key
-
-
-def key_of(name: str) -> str:
-    """Return the key of the extra volume that exports call *name*."""
-    return HOME if name == name_of(HOME) else name
-
-
 def choice_of(folder: str, *, notebooks: bool, mounts: Mapping[str, str]) -> dict[str, Any]:
     """
     Return by volume what is exported; without a *folder*, all volumes.
@@ -75,7 +64,7 @@ def choice_of(folder: str, *, notebooks: bool, mounts: Mapping[str, str]) -> dic
     """
     if not folder:
         return {name: {"folder": "", "notebooks": notebooks} for name in mounts.values()}
-    home = next(path for path, name in mounts.items() if name == HOME)
+    home = next(path for path, name in mounts.items() if name == HOME_NAME)
     path = folder if folder.startswith("/") else f"{home}/{folder}"
     parts = [part for part in path.split("/") if part not in {"", "."}]
     whole = "/" + "/".join(parts)

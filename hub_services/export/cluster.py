@@ -16,9 +16,9 @@ from kubernetes_asyncio.client import CoreV1Api
 from eugospawner import cluster
 from eugospawner.manifests import labels
 from eugospawner.policy import units
+from eugospawner.policy.volumes import HOME
 from hub_services.common import owned
 from hub_services.export import manifest
-from hub_services.export.choosing import HOME, name_of
 from hub_services.export.exporter.terms import PORT
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Claim:
     The PersistentVolumeClaim of a volume.
 
     Attributes:
-        volume: What exports call the volume: `choosing.HOME`, or a key.
+        key: The owner's name for the volume; `policy.volumes.HOME` for the home.
         size_bytes: What it asks for.
         capacity_bytes: What it has; 0: none yet.
         storage_class: Empty: it does not say.
@@ -69,7 +69,7 @@ class Claim:
     """
 
     owner: str
-    volume: str
+    key: str
     name: str
     uid: str
     size_bytes: int
@@ -87,33 +87,17 @@ class Cluster:
         self._core = CoreV1Api(client)
         self._namespace = namespace
 
-    async def claims_of(self, owner: str, keys: Iterable[str]) -> Mapping[str, str]:
-        """Return the claims that *owner* has, of the home and of the extra volumes *keys*, by export's name."""
-        homes = await owned.homes_of(self._core, self._namespace, owner)
-        volumes = await owned.volumes_of(self._core, self._namespace, owner, keys)
-        found = [(HOME, each) for each in homes]
-        found += [(name_of(key), each) for key, each in volumes.items()]
-        return {
-            name: str(claim["metadata"]["name"])
-            for name, claim in found
-            if not owned.is_going(claim)
-        }
-
     async def claims(self) -> tuple[Claim, ...]:
         """Return the claims of all homes and extra volumes."""
         found = await owned.claims(self._core, self._namespace)
-        return tuple(
-            _claim(owner, HOME if key is None else name_of(key), each) for owner, key, each in found
-        )
+        return tuple(_claim(*each) for each in found)
 
-    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]:
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]:
         """Return the claims of the home of *owner*, and of the extra volumes *keys*."""
         homes = await owned.homes_of(self._core, self._namespace, owner)
         volumes = await owned.volumes_of(self._core, self._namespace, owner, keys)
-        return (
-            *(_claim(owner, HOME, each) for each in homes),
-            *(_claim(owner, name_of(key), each) for key, each in volumes.items()),
-        )
+        found = [(HOME, each) for each in homes] + list(volumes.items())
+        return tuple(_claim(owner, key, each) for key, each in found)
 
     async def enlarge(self, claim: Claim, size_bytes: int) -> None:
         """Have this very claim ask for another size; the cluster says why, if it may not."""
@@ -173,11 +157,11 @@ def _exporter(pod: owned.Json) -> Exporter:
     )
 
 
-def _claim(owner: str, volume: str, found: owned.Json) -> Claim:
+def _claim(owner: str, key: str, found: owned.Json) -> Claim:
     meta, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     return Claim(
         owner=owner,
-        volume=volume,
+        key=key,
         name=meta["name"],
         uid=meta["uid"],
         size_bytes=_bytes(spec["resources"]["requests"]),

@@ -17,14 +17,23 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 
-from eugospawner.policy.errors import EugoError
+from eugospawner.policy.errors import ClusterError, EugoError
+from eugospawner.policy.volumes import key_of, name_of
 from hub_services.export import choosing, links, manifest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
 
     from eugospawner.store.exports import Export
-    from hub_services.export.cluster import Exporter
+    from hub_services.export.cluster import Claim, Exporter
     from hub_services.export.manifest import Attached
 
 _log: Final = logging.getLogger(__name__)
@@ -47,13 +56,15 @@ class ExportError(EugoError):
 class Cluster(Protocol):
     """What is asked of Kubernetes; all raise `ClusterError`."""
 
-    async def claims_of(self, owner: str, keys: Sequence[str]) -> Mapping[str, str]: ...  # noqa: D102
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
     async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None: ...  # noqa: D102
 
     async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
 
     async def create(self, pod: Any) -> None: ...  # noqa: D102
+
+    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,7 @@ class Errand:
 
     Attributes:
         id: Random; the label by which it is known whose Pod is whose.
-        volumes: What it reads, by the names that exports have for volumes of *owner*.
+        volumes: What it reads of *owner*, by the names of `policy.volumes.name_of`.
         token: What it is asked with.
         is_document: Whether it makes a document, for which it needs more memory.
         is_restore: Whether it unpacks an archive.
@@ -75,6 +86,17 @@ class Errand:
     token: str = field(repr=False)
     is_document: bool = False
     is_restore: bool = False
+
+
+def errand_to(owner: str, volume: str, *, is_restore: bool = False) -> Errand:
+    """Return a new errand to the volume of *owner* that is called *volume*."""
+    return Errand(
+        id=secrets.token_hex(16),
+        owner=owner,
+        volumes=(volume,),
+        token=secrets.token_hex(32),
+        is_restore=is_restore,
+    )
 
 
 def errand_of(export: Export) -> Errand:
@@ -123,7 +145,7 @@ class Exporters:
         """
         words = {"choices": export.choice}
         async with self._asked(
-            errand_of(export), "survey", words, seconds=_SURVEY_SECONDS
+            errand_of(export), "survey", seconds=_SURVEY_SECONDS, json=words
         ) as answer:
             found: Mapping[str, Any] = await answer.json()
             return found
@@ -138,7 +160,7 @@ class Exporters:
         """
         (volume,) = errand.volumes
         async with self._asked(
-            errand, "usage", {"volume": volume}, seconds=_SURVEY_SECONDS
+            errand, "usage", seconds=_SURVEY_SECONDS, json={"volume": volume}
         ) as answer:
             found: Mapping[str, Any] = await answer.json()
             return found
@@ -154,24 +176,13 @@ class Exporters:
             ClusterError: Kubernetes cannot be asked.
         """
         (volume,) = errand.volumes
-        pod = await self._running(errand)
+        where = {"volume": volume, "folder": folder}
         try:
-            async with self._session.put(
-                _address(pod, "restore"),
-                params={"volume": volume, "folder": folder},
-                data=chunks,
-                headers=_headers(errand),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_PROGRESS_SECONDS),
-            ) as answer:
-                if answer.status == _UNFIT:
-                    raise ExportError((await answer.json())["detail"])
-                if answer.status != _OK:
-                    message = f"The Pod {pod.name} answered with {answer.status}. Try again."
-                    raise ExportError(message)
+            async with self._asked(errand, "restore", params=where, data=chunks) as answer:
                 found: Mapping[str, Any] = await answer.json()
                 return found
         except aiohttp.ClientError as error:
-            message = f"The Pod {pod.name} broke off: {error}. Nothing was restored. Try again."
+            message = f"The Pod broke off: {error}. Nothing was restored. Try again."
             raise ExportError(message) from error
 
     @contextlib.asynccontextmanager
@@ -188,7 +199,7 @@ class Exporters:
         words = {
             "choices": export.choice, "about": dict(about), "at": export.created_at.isoformat(),
         }  # fmt: skip
-        async with self._asked(errand_of(export), "archive", words, seconds=None) as answer:
+        async with self._asked(errand_of(export), "archive", json=words) as answer:
             yield answer.content.iter_chunked(_CHUNK)
 
     async def progress(self, export: Export) -> Mapping[str, Any] | None:
@@ -209,17 +220,26 @@ class Exporters:
             _log.info("No word of the export %s: %s", export.id, error)
         return None
 
+    async def end(self, errand: Errand) -> None:
+        """Delete the Pod of *errand*, which nobody needs any more; if that fails, it is the sweep's or its own to end."""
+        try:
+            for pod in await self._cluster.exporters(errand.id):
+                await self._cluster.delete(pod)
+        except ClusterError as error:
+            _log.info("The Pod of the errand %s is not deleted yet: %s", errand.id, error)
+
     @contextlib.asynccontextmanager
     async def _asked(
-        self, errand: Errand, what: str, words: Mapping[str, Any], *, seconds: float | None
+        self, errand: Errand, what: str, *, seconds: float | None = None, **sent: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Give the answer of the errand's Pod to what is *sent*, in the client's words."""
         pod = await self._running(errand)
         try:
             async with self._session.post(
                 _address(pod, what),
-                json=words,
                 headers=_headers(errand),
                 timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_PROGRESS_SECONDS),
+                **sent,
             ) as answer:
                 if answer.status == _UNFIT:
                     raise ExportError((await answer.json())["detail"])
@@ -272,9 +292,12 @@ class Exporters:
 
     async def _create(self, errand: Errand) -> None:
         wanted = set(errand.volumes)
-        keys = [choosing.key_of(name) for name in errand.volumes if name != choosing.HOME]
-        found = await self._cluster.claims_of(errand.owner, keys)
-        claims = {name: claim for name, claim in found.items() if name in wanted}
+        found = await self._cluster.claims_of(errand.owner, map(key_of, errand.volumes))
+        claims = {
+            name: each.name
+            for each in found
+            if (name := name_of(each.key)) in wanted and not each.is_going
+        }
         lacking = wanted - claims.keys()
         if lacking:
             message = (

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import aiohttp
 
-from eugospawner.policy.accounts import Person
 from eugospawner.policy.roles import Action
 from eugospawner.store.exports import Standing
 from eugospawner.store.shares import Share
@@ -72,7 +71,7 @@ class Lounge:
         """Return what *actor* shares, and what others share with them."""
         store = await self._open_store()
         directory = (await self._newest.settings()).directory
-        reader = _person(actor, directory)
+        reader = directory.person(actor.name)
         shared = await store.shares.open_shares(self._clock.now())
         return models.Shares(
             mine=[
@@ -101,7 +100,7 @@ class Lounge:
         export = existing(found if is_mine else None, "export", new.export)
         await self._lives.find_for(actor, Action.DOWNLOAD, export.owner, export.server)
         form = choosing.form_of(export.choice)
-        sharer = _person(actor, directory)
+        sharer = directory.person(actor.name)
         audience = sharing.Audience(
             people=tuple(dict.fromkeys(new.people)),
             groups=tuple(dict.fromkeys(new.groups)),
@@ -165,7 +164,7 @@ class Lounge:
         directory = (await self._newest.settings()).directory
         share = await store.shares.get(identifier)
         # Outsiders learn of none whether it is there.
-        if share is None or not sharing.may_read(share, _person(actor, directory)):
+        if share is None or not sharing.may_read(share, directory.person(actor.name)):
             raise Fault(
                 DoorReason.NOT_PERMITTED,
                 "This notebook is not shared with you, or not any more. Ask whoever sent you the address.",
@@ -210,10 +209,6 @@ class Lounge:
             bytes=share.size_bytes, created_at=share.created_at, expires_at=share.expires_at,
             standing=standing, word=word, tone=tone, page=f"{self._prefix}shared/{share.id}",
         )  # fmt: skip
-
-
-def _person(actor: Actor, directory: Directory) -> Person:
-    return directory.people.get(actor.name) or Person(name=actor.name)
 
 
 def _audience(share: Share, directory: Directory) -> str:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
 
 from eugospawner.policy.errors import ClusterError, EugoError
-from eugospawner.policy.volumes import HOME
+from eugospawner.policy.volumes import name_of
 from eugospawner.store.measures import Measure
-from hub_services.export import choosing
-from hub_services.export.exporters import Errand, ExportError
+from hub_services.export.exporters import Errand, ExportError, errand_to
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
     from eugospawner.store import Store
     from hub_services.common.clock import Clock
-    from hub_services.export.cluster import Claim, Exporter
+    from hub_services.export.cluster import Claim
 
 _log: Final = logging.getLogger(__name__)
 
@@ -37,7 +35,6 @@ AT_ONCE: Final = 4
 SETTLED: Final = timedelta(hours=1)
 #: How many become due at a time.
 _MOST_DUE: Final = 100
-_TOKEN_BYTES: Final = 32
 
 
 class Exporters(Protocol):
@@ -45,15 +42,13 @@ class Exporters(Protocol):
 
     async def usage(self, errand: Errand) -> Mapping[str, Any]: ...  # noqa: D102
 
+    async def end(self, errand: Errand) -> None: ...  # noqa: D102
+
 
 class Cluster(Protocol):
     """What is asked of Kubernetes; all raise `ClusterError`."""
 
-    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
-
-    async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
-
-    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
 
 class Measurer:
@@ -111,11 +106,11 @@ class Measurer:
             place = (each.owner, each.volume)
             if place in self._at_work or len(self._at_work) >= AT_ONCE:
                 continue
-            identifier = secrets.token_hex(16)
+            errand = errand_to(each.owner, name_of(each.volume))
             task = asyncio.create_task(
-                self._measure(identifier, *place), name=f"measure {identifier}"
+                self._measure(errand, each.volume), name=f"measure {errand.id}"
             )
-            self._at_work[place] = identifier, task
+            self._at_work[place] = errand.id, task
             task.add_done_callback(lambda _, place=place: self._at_work.pop(place, None))  # type: ignore[misc]
         return len(self._at_work)
 
@@ -126,15 +121,12 @@ class Measurer:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def finished(self) -> None:
-        """Return when nothing is at work."""
-        await asyncio.gather(*(task for _, task in self._at_work.values()))
-
-    async def _measure(self, identifier: str, owner: str, volume: str) -> None:
+    async def _measure(self, errand: Errand, volume: str) -> None:
+        owner = errand.owner
         try:
             store = await self._open_store()
             try:
-                await store.measures.measured(await self._look(identifier, owner, volume))
+                await store.measures.measured(await self._look(errand, volume))
             except (ExportError, ClusterError, aiohttp.ClientError) as error:
                 if isinstance(error, ClusterError) and not error.status:
                     raise
@@ -145,23 +137,18 @@ class Measurer:
         except Exception:  # noqa: BLE001 - nobody awaits this task but the next sweep
             _log.exception("Measuring %r of %s broke off", volume, owner)
 
-    async def _look(self, identifier: str, owner: str, volume: str) -> Measure:
-        name = choosing.HOME if volume == HOME else choosing.name_of(volume)
-        keys = () if volume == HOME else (volume,)
-        claims = await self._cluster.claims_of_owner(owner, keys)
-        claim = next((each for each in claims if each.volume == name), None)
+    async def _look(self, errand: Errand, volume: str) -> Measure:
+        claims = await self._cluster.claims_of(errand.owner, (volume,))
+        claim = next((each for each in claims if each.key == volume), None)
         if claim is None or claim.is_going:
             message = "There is no such volume, or it is being destroyed."
             raise ExportError(message)
-        errand = Errand(
-            id=identifier, owner=owner, volumes=(name,), token=secrets.token_hex(_TOKEN_BYTES)
-        )
         try:
             found = await self._exporters.usage(errand)
         finally:
-            await self._end(identifier)
+            await self._exporters.end(errand)
         return Measure(
-            owner=owner,
+            owner=errand.owner,
             volume=volume,
             measured_at=self._clock.now(),
             capacity_bytes=claim.capacity_bytes or claim.size_bytes,
@@ -172,11 +159,3 @@ class Measurer:
                 name: found[name] for name in ("folders", "culprits", "unreadable", "capacity")
             },
         )
-
-    async def _end(self, identifier: str) -> None:
-        """Delete the Pod of an errand; the sweep does if this fails."""
-        try:
-            for pod in await self._cluster.exporters(identifier):
-                await self._cluster.delete(pod)
-        except ClusterError as error:
-            _log.info("The Pod of the errand %s is left to the sweep: %s", identifier, error)

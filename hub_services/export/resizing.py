@@ -11,9 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import ClusterError
-from eugospawner.policy.volumes import HOME
 from hub_services.common.problems import DoorReason, Fault
-from hub_services.export import choosing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -34,7 +32,7 @@ _NO_CLAIM: Final = "it has no claim any more"
 class Cluster(Protocol):
     """What is asked of Kubernetes; all raise `ClusterError`."""
 
-    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
     async def enlarge(self, claim: Claim, size_bytes: int) -> None: ...  # noqa: D102
 
@@ -84,11 +82,9 @@ class Resizer:
             ClusterError: It could not be asked; the next sweep tells it.
         """
         store = await self._open_store()
-        keys = () if resize.volume == HOME else (resize.volume,)
-        name = choosing.HOME if resize.volume == HOME else choosing.name_of(resize.volume)
         try:
-            claims = await self._cluster.claims_of_owner(resize.owner, keys)
-            found = [each for each in claims if each.volume == name and not each.is_going]
+            claims = await self._cluster.claims_of(resize.owner, (resize.volume,))
+            found = [each for each in claims if each.key == resize.volume and not each.is_going]
             if not found:
                 raise ClusterError(_NO_CLAIM, status=_GONE)  # noqa: TRY301 - answered as Kubernetes' own
             for claim in found:

@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eugospawner.policy import units
-from eugospawner.policy.errors import Barred, ClusterError
+from eugospawner.policy.errors import Barred
 from eugospawner.policy.lifecycle import LOOKS
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.store.workspaces import object_of
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.export import choosing, models
-from hub_services.export.exporters import Errand, ExportError
+from hub_services.export.exporters import Errand, ExportError, errand_to
 from hub_services.export.office import DEFAULT, WITHOUT_FILES
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from eugospawner.store import Store, Workspace
     from hub_services.common.clock import Clock
     from hub_services.common.newest import Newest
-    from hub_services.export.cluster import Exporter
 
 _log: Final = logging.getLogger(__name__)
 
@@ -41,7 +39,6 @@ _log: Final = logging.getLogger(__name__)
 MOST: Final = 2
 #: Parts that wait for the Pod; whoever sends waits then.
 _AHEAD: Final = 4
-_TOKEN_BYTES: Final = 32
 
 
 class Exporters(Protocol):
@@ -51,13 +48,7 @@ class Exporters(Protocol):
         self, errand: Errand, folder: str, chunks: AsyncIterable[bytes]
     ) -> Mapping[str, Any]: ...
 
-
-class Cluster(Protocol):
-    """What is asked of Kubernetes; all raise `ClusterError`."""
-
-    async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
-
-    async def delete(self, exporter: Exporter) -> None: ...  # noqa: D102
+    async def end(self, errand: Errand) -> None: ...  # noqa: D102
 
 
 class Restorer:
@@ -75,14 +66,12 @@ class Restorer:
         open_store: Callable[[], Awaitable[Store]],
         lives: Lives,
         exporters: Exporters,
-        cluster: Cluster,
         clock: Clock,
     ) -> None:
         self._newest = newest
         self._open_store = open_store
         self._lives = lives
         self._exporters = exporters
-        self._cluster = cluster
         self._clock = clock
         self._at_work: Counter[str] = Counter()
 
@@ -109,13 +98,7 @@ class Restorer:
         if self._at_work[actor.name] >= MOST:
             message = f"You restore {MOST} archives already. Wait until one is done."
             raise Fault(DoorReason.TOO_MANY, message)
-        errand = Errand(
-            id=secrets.token_hex(16),
-            owner=owner,
-            volumes=(volume,),
-            token=secrets.token_hex(_TOKEN_BYTES),
-            is_restore=True,
-        )
+        errand = errand_to(owner, volume, is_restore=True)
         path = next(path for path, name in mounts.items() if name == volume)
         shown = f"{path}/{choice['folder']}"
 
@@ -125,7 +108,7 @@ class Restorer:
                 await self._record(actor, found.workspace, shown, done)
                 return _restored(found.workspace, shown, done)
             finally:
-                await self._end(errand.id)
+                await self._exporters.end(errand)
 
         def ended() -> None:
             self._at_work[actor.name] -= 1
@@ -152,14 +135,6 @@ class Restorer:
             at=self._clock.now(),
             detail={"folder": folder, "files": done["files"], "bytes": done["bytes"]},
         )
-
-    async def _end(self, identifier: str) -> None:
-        """Delete the Pod; it ends by itself if this fails."""
-        try:
-            for pod in await self._cluster.exporters(identifier):
-                await self._cluster.delete(pod)
-        except ClusterError as error:
-            _log.info("The Pod of the restore %s is left to itself: %s", identifier, error)
 
 
 class Delivery:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner import lines
 from eugospawner.policy import units
-from eugospawner.policy.accounts import Person
 from eugospawner.policy.errors import BadQuantity, ClusterError
 from eugospawner.policy.lifecycle import State
+from eugospawner.policy.limits import subjects_at_stake
 from eugospawner.policy.permissions import Platform, may, who_may
 from eugospawner.policy.quota import SubjectKind
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.policy.standing import room_of
 from eugospawner.policy.storage import limits_about, limits_of
-from eugospawner.policy.volumes import HOME
+from eugospawner.policy.volumes import HOME, key_of, name_of
 from eugospawner.store.resizes import Resize
 from hub_services.common.problems import DoorReason, Fault, FieldProblem, existing, permit
 from hub_services.export import choosing, models
 from hub_services.export.office import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from eugospawner.policy.accounts import Actor
     from eugospawner.policy.storage import StorageLimit
@@ -50,7 +50,7 @@ class Cluster(Protocol):
 
     async def claims(self) -> tuple[Claim, ...]: ...  # noqa: D102
 
-    async def claims_of_owner(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
+    async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
 
 class Storeroom:
@@ -94,11 +94,8 @@ class Storeroom:
         owner = query.owner or actor.name
         self._permit_seeing(actor, owner, settings)
         claims = await self._claims_of(store, owner)
-        workspaces = await store.workspaces.of_owner(owner)
-        measures = await store.measures.of_owner(owner)
-        shown = _Showing(actor, settings, workspaces, measures, await self._resizes(store))
         return models.Volumes(
-            volumes=[shown.volume(each) for each in claims],
+            volumes=await self._shown(actor, owner, claims, settings, store),
             room=await self._room(store, owner, settings),
         )
 
@@ -109,17 +106,9 @@ class Storeroom:
         Raises:
             Fault: There is none, or *actor* may not see it.
         """
-        path = _resolved(path, actor)
         settings, store = await self._newest.settings(), await self._open_store()
         claim = await self._claim(actor, path, settings, store)
-        shown = _Showing(
-            actor,
-            settings,
-            await store.workspaces.of_owner(path.owner),
-            await store.measures.of_owner(path.owner),
-            await self._resizes(store),
-        )
-        return shown.volume(claim, closely=True)
+        return await self._closely(actor, claim, settings, store)
 
     async def measure(self, actor: Actor, path: models.VolumePath) -> models.Volume:
         """
@@ -128,12 +117,11 @@ class Storeroom:
         Raises:
             Fault: There is none, or *actor* may not see it.
         """
-        path = _resolved(path, actor)
         settings, store = await self._newest.settings(), await self._open_store()
-        await self._claim(actor, path, settings, store)
-        await store.measures.want(path.owner, _key(path.volume), at=self._clock.now())
+        claim = await self._claim(actor, path, settings, store)
+        await store.measures.want(claim.owner, claim.key, at=self._clock.now())
         self._wake()
-        return await self.one(actor, path)
+        return await self._closely(actor, claim, settings, store)
 
     async def resize(
         self, actor: Actor, path: models.VolumePath, new: models.NewSize
@@ -144,38 +132,33 @@ class Storeroom:
         Raises:
             Fault: There is none, *actor* may not, it would be smaller, no limit leaves room, or Kubernetes refuses.
         """
-        path = _resolved(path, actor)
-        settings, store, now = (
-            await self._newest.settings(),
-            await self._open_store(),
-            self._clock.now(),
-        )
+        settings, store = await self._newest.settings(), await self._open_store()
         claim = await self._claim(actor, path, settings, store)
-        person = _person(settings, path.owner)
+        owner, key = claim.owner, claim.key
+        person = settings.directory.person(owner)
         permit(
-            f"give the volumes of {path.owner} another size",
+            f"give the volumes of {owner} another size",
             allowed=may(actor, Action.CHANGE_QUOTA, person, settings.directory.people),
             ask=who_may(Action.CHANGE_QUOTA, person),
         )
         size = _size(new.size)
         has = max(claim.size_bytes, claim.capacity_bytes)
         if size == has:
-            return await self.one(actor, path)
+            return await self._closely(actor, claim, settings, store)
         if size < has:
             message = (
                 f"The volume has {units.size_words(has)}, and no volume becomes smaller. "
                 "Make a smaller one, and move the files."
             )
             raise Fault(DoorReason.VOLUME_SHRINKS, message)
-        key = _key(path.volume)
         resize = Resize(
-            owner=path.owner, volume=key, size_bytes=size, former_bytes=has, actor=actor.name,
-            at=now,
+            owner=owner, volume=key, size_bytes=size, former_bytes=has, actor=actor.name,
+            at=self._clock.now(),
         )  # fmt: skip
-        limits = () if key == HOME else await self._limits(store, path.owner, key, settings)
+        limits = () if key == HOME else await self._limits(store, owner, key, settings)
         full = await store.resizes.wish(resize, limits=limits)
         if full is None:
-            message = f"The volume {path.volume} has changed meanwhile. Look again."
+            message = f"The volume {name_of(key)} has changed meanwhile. Look again."
             raise Fault(DoorReason.SETTINGS_CHANGED, message)
         if full:
             raise _no_room(full[0], size - has)
@@ -200,7 +183,7 @@ class Storeroom:
 
         def is_seen(owner: str) -> bool:
             if owner not in seen:
-                target = _person(settings, owner)
+                target = settings.directory.person(owner)
                 seen[owner] = may(actor, Action.SEE_USAGE, target, people)
             return seen[owner]
 
@@ -208,36 +191,62 @@ class Storeroom:
         workspaces: dict[str, list[Workspace]] = {}
         for workspace in await store.workspaces.every():
             workspaces.setdefault(workspace.owner, []).append(workspace)
-        measures: dict[str, dict[str, Measure]] = {}
-        for measure in await store.measures.every():
-            measures.setdefault(measure.owner, {})[measure.volume] = measure
-        resizes = await self._resizes(store)
-        shown = []
-        for each in sorted(claims, key=_order):
-            showing = _Showing(
-                actor,
-                settings,
-                workspaces.get(each.owner, ()),
-                measures.get(each.owner, {}),
-                resizes,
-            )
-            shown.append(showing.volume(each))
-        return models.Volumes(volumes=shown, room=[])
+        measures, resizes = await store.measures.every(), await self._resizes(store)
+        return models.Volumes(
+            volumes=[
+                _Showing(
+                    actor,
+                    settings,
+                    workspaces.get(each.owner, ()),
+                    measures.get(each.owner, {}),
+                    resizes,
+                ).volume(each)
+                for each in sorted(claims, key=_order)
+            ],
+            room=[],
+        )
+
+    async def _closely(
+        self, actor: Actor, claim: Claim, settings: Settings, store: Store
+    ) -> models.Volume:
+        (shown,) = await self._shown(actor, claim.owner, (claim,), settings, store, closely=True)
+        return shown
+
+    async def _shown(
+        self,
+        actor: Actor,
+        owner: str,
+        claims: Iterable[Claim],
+        settings: Settings,
+        store: Store,
+        *,
+        closely: bool = False,
+    ) -> list[models.Volume]:
+        """Return volumes of *owner* as *actor* sees them."""
+        showing = _Showing(
+            actor,
+            settings,
+            await store.workspaces.of_owner(owner),
+            await store.measures.of_owner(owner),
+            await self._resizes(store),
+        )
+        return [showing.volume(each, closely=closely) for each in claims]
 
     async def _claims_of(self, store: Store, owner: str) -> Sequence[Claim]:
         keys = await store.volumes.of_owner(owner)
-        return sorted(await self._cluster.claims_of_owner(owner, keys), key=_order)
+        return sorted(await self._cluster.claims_of(owner, keys), key=_order)
 
     async def _claim(
         self, actor: Actor, path: models.VolumePath, settings: Settings, store: Store
     ) -> Claim:
-        self._permit_seeing(actor, path.owner, settings)
-        claims = await self._claims_of(store, path.owner)
-        found = next((each for each in claims if each.volume == path.volume), None)
-        return existing(found, f"volume of {path.owner}", path.volume)
+        owner, key = (actor.name if path.owner == ME else path.owner), key_of(path.volume)
+        self._permit_seeing(actor, owner, settings)
+        claims = await self._claims_of(store, owner)
+        found = next((each for each in claims if each.key == key), None)
+        return existing(found, f"volume of {owner}", path.volume)
 
     def _permit_seeing(self, actor: Actor, owner: str, settings: Settings) -> None:
-        target, people = _person(settings, owner), settings.directory.people
+        target, people = settings.directory.person(owner), settings.directory.people
         permit(
             f"see the volumes of {owner}",
             allowed=may(actor, Action.SEE_USAGE, target, people),
@@ -263,20 +272,11 @@ class Storeroom:
 
     async def _room(self, store: Store, owner: str, settings: Settings) -> list[models.Room]:
         accounts = settings.directory.accounts_of(owner, self._slug(owner))
-        now = self._clock.now()
-        subjects = {
-            limit.subject
-            for project in accounts.projects
-            for limit in limits_of(owner, project, settings.catalog.storage_quotas, now)
-        }
-        brief = await store.brief(
-            revision=self._newest.source.revision, subjects=subjects, since=now, volumes_of=owner
-        )
-        standings = room_of(accounts, settings.catalog, brief.held, now)
-        found = [lines.storage_line_of(each) for each in standings]
+        held = await store.volumes.held(subjects_at_stake(accounts))
+        standings = room_of(accounts, settings.catalog, held, self._clock.now())
         return [
             models.Room(limit=each.limit, used=each.used, share=each.share, tone=each.tone)
-            for each in found
+            for each in map(lines.storage_line_of, standings)
         ]
 
 
@@ -299,56 +299,52 @@ class _Showing:
 
     def volume(self, claim: Claim, *, closely: bool = False) -> models.Volume:
         """Return the volume of *claim*."""
-        key = _key(claim.volume)
+        key = claim.key
         measure = self._measures.get(key)
+        is_known = measure is not None and measure.measured_at is not None
         fill = lines.fill_of(measure)
         resize = self._resizes.get((claim.owner, key))
         is_own = self._actor.name == claim.owner
-        person = _person(self._settings, claim.owner)
+        directory = self._settings.directory
         has = claim.capacity_bytes or claim.size_bytes
         wanted = max(claim.size_bytes, resize.size_bytes if resize else 0)
-        names_folders = closely and is_own and measure is not None
-        summary = measure.summary if measure is not None and names_folders else {}
+        summary = measure.summary if measure is not None and closely and is_own else {}
         return models.Volume(
-            owner=claim.owner, volume=claim.volume,
+            owner=claim.owner, volume=name_of(key),
             title="Home" if key == HOME else key,
             bytes=has, size=units.size_words(has),
             wanted=None if wanted <= has else units.size_words(wanted),
             awaits_restart=claim.awaits_restart, is_going=claim.is_going,
             storage_class=claim.storage_class, modes=list(claim.modes),
-            used_bytes=None if measure is None or measure.measured_at is None else measure.used_bytes,
+            used_bytes=measure.used_bytes if measure and is_known else None,
             used=fill.used, percent=fill.percent, word=fill.word, tone=fill.tone,
-            free_bytes=None if measure is None or measure.measured_at is None else measure.free_bytes,
-            files=0 if measure is None else measure.files,
-            measured_at=None if measure is None else measure.measured_at,
+            free_bytes=measure.free_bytes if measure and is_known else None,
+            files=measure.files if measure else 0,
+            measured_at=measure.measured_at if measure else None,
             measuring=measure is not None and measure.wanted_at is not None,
-            problem="" if measure is None else measure.problem,
-            mounted_by=self._mounts(key, claim.volume),
+            problem=measure.problem if measure else "",
+            mounted_by=list(self._mounts(key)),
             is_own=is_own,
             may_resize=may(
-                self._actor, Action.CHANGE_QUOTA, person, self._settings.directory.people
+                self._actor, Action.CHANGE_QUOTA, directory.person(claim.owner), directory.people
             ),
             folders=[_folder(each) for each in summary.get("folders", ())],
             culprits=[models.Culprit(size=units.size_words(each["bytes"]), **each) for each in summary.get("culprits", ())],
             unreadable=summary.get("unreadable", 0),
         )  # fmt: skip
 
-    def _mounts(self, key: str, name: str) -> list[models.Mounted]:
+    def _mounts(self, key: str) -> Iterator[models.Mounted]:
         home = self._settings.catalog.storage.home_path
-        found = []
         for each in self._workspaces:
             paths = choosing.mounts_of(each.options, home)
-            path = next((path for path, mounted in paths.items() if mounted == name), None)
+            path = next((path for path, name in paths.items() if name == name_of(key)), None)
             if path is not None and (key != HOME or each.session_id is not None):
-                found.append(
-                    models.Mounted(
-                        server=each.server or DEFAULT,
-                        workspace=each.name,
-                        path=path,
-                        running=each.state in {State.STARTING, State.RUNNING, State.STOPPING},
-                    )
+                yield models.Mounted(
+                    server=each.server or DEFAULT,
+                    workspace=each.name,
+                    path=path,
+                    running=each.state in {State.STARTING, State.RUNNING, State.STOPPING},
                 )
-        return found
 
 
 def _folder(each: Mapping[str, object]) -> models.FolderSize:
@@ -356,21 +352,9 @@ def _folder(each: Mapping[str, object]) -> models.FolderSize:
     return models.FolderSize(path=str(each["path"]), bytes=size, size=units.size_words(size))
 
 
-def _resolved(path: models.VolumePath, actor: Actor) -> models.VolumePath:
-    return path.model_copy(update={"owner": actor.name}) if path.owner == ME else path
-
-
-def _order(claim: Claim) -> tuple[str, bool, str]:
-    return claim.owner, claim.volume != choosing.HOME, claim.volume
-
-
-def _key(volume: str) -> str:
-    """Return how the store calls the volume that exports call *volume*."""
-    return HOME if volume == choosing.HOME else choosing.key_of(volume)
-
-
-def _person(settings: Settings, name: str) -> Person:
-    return settings.directory.people.get(name) or Person(name=name)
+def _order(claim: Claim) -> tuple[str, str]:
+    """The home, whose key is empty, comes before the others of its owner."""
+    return claim.owner, claim.key
 
 
 def _size(text: str) -> int:

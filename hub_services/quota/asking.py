@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 
 from eugospawner import judge, options, preflight
 from eugospawner.policy import admission, names, windows
-from eugospawner.policy.accounts import Actor, Person
+from eugospawner.policy.accounts import Actor
 from eugospawner.policy.capacity import UNKNOWN_CLUSTER
 from eugospawner.policy.decisions import Admitted, Denied, Queued
 from eugospawner.policy.entitlement_rules import local
@@ -92,7 +92,7 @@ class Asking:
         """
         settings = await self._office.settings()
         owner = question.user or actor.name
-        person = settings.directory.people.get(owner) or Person(name=owner)
+        person = settings.directory.person(owner)
         allowed = may(actor, Action.SEE_USAGE, person, settings.directory.people)
         permit(f"ask for {owner}", allowed=allowed, ask=who_may(Action.SEE_USAGE, Platform()))
         accounts, now = self._office.accounts(settings, owner), self._office.clock.now()

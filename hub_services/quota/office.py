@@ -133,7 +133,7 @@ class Office:
         directory = settings.directory
         match subject.kind:
             case SubjectKind.USER:
-                person = directory.people.get(subject.key) or Person(name=subject.key)
+                person = directory.person(subject.key)
                 return person, "you" if subject.key == actor.name else subject.key, None
             case SubjectKind.PROJECT:
                 found = self.project(settings, subject.key)

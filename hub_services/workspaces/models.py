@@ -71,7 +71,7 @@ class Stored(BaseModel):
 
     model_config = _GIVEN
 
-    volume: str = Field(description="`home`, or its key.")
+    volume: str = Field(description="`home`, or its key; one with the key `home` is `volume_home`.")
     title: str = Field(description="As people read it.")
     used_bytes: int
     used: str = Field(description="That of all, as people read it.")

@@ -375,13 +375,9 @@ class Office:
         self, store: Store, owners: set[str]
     ) -> Mapping[str, Mapping[str, Measure]]:
         """Return what is known of the volumes of *owners*, by owner and key."""
-        if len(owners) == 1:
-            (owner,) = owners
-            return {owner: await store.measures.of_owner(owner)}
-        found: dict[str, dict[str, Measure]] = {}
-        for each in await store.measures.every() if owners else ():
-            found.setdefault(each.owner, {})[each.volume] = each
-        return found
+        if len(owners) > 1:
+            return await store.measures.every()
+        return {owner: await store.measures.of_owner(owner) for owner in owners}
 
     def _show(
         self,
@@ -505,7 +501,7 @@ def _described(shown: Shown) -> models.Workspace:
         ],
         storage=[
             models.Stored(
-                volume=each.volume or "home", title=each.title, used_bytes=each.used_bytes,
+                volume=each.name, title=each.title, used_bytes=each.used_bytes,
                 used=each.fill.used, word=each.fill.word, tone=each.fill.tone,
             )
             for each in shown.storage

@@ -150,7 +150,7 @@ class Restore(Handler):
         except OSError as error:
             self._problem = f"The archive cannot be kept: {error.strerror}. Nothing of it was."
 
-    async def put(self) -> None:
+    async def post(self) -> None:
         """Unpack it."""
         assert self._kept is not None  # noqa: S101 - `prepare` made it
         with self._kept:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from eugospawner.manifests import names
+from eugospawner.policy.volumes import HOME
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import Wish
@@ -23,7 +24,6 @@ from hub_services.common.newest import Newest
 from hub_services.common.serving import Place
 from hub_services.export import manifest
 from hub_services.export.__main__ import make_app, make_sweeper
-from hub_services.export.choosing import HOME, key_of, name_of
 from hub_services.export.cluster import Claim, Exporter
 from hub_services.export.exporter.terms import ADDRESS
 from hub_services.export.exporters import Exporters, Means
@@ -70,7 +70,7 @@ class ProcessCluster:
 
     folder: Path
     pods: list[Pod] = field(default_factory=list)
-    #: Claims that are there, by owner and name of the volume.
+    #: Claims that are there, by owner and key of the volume.
     volumes: dict[tuple[str, str], Path] = field(default_factory=dict)
     #: What the volumes ask for and have, as far as it is not the usual.
     claimed: dict[tuple[str, str], Claim] = field(default_factory=dict)
@@ -80,50 +80,40 @@ class ProcessCluster:
     fails: Exception | None = None
     created: int = 0
 
-    def volume(self, owner: str, name: str = HOME) -> Path:
+    def volume(self, owner: str, key: str = HOME) -> Path:
         """Return the folder that is a volume of *owner*, made if it is not there."""
-        claim = f"home-{owner}" if name == HOME else names.volume_claim_name(owner, name)
+        claim = f"home-{owner}" if key == HOME else names.volume_claim_name(owner, key)
         path = self.folder / claim
         path.mkdir(exist_ok=True)
-        self.volumes[owner, name] = path
+        self.volumes[owner, key] = path
         return path
-
-    async def claims_of(self, owner: str, keys: Any) -> dict[str, str]:
-        self._fail()
-        found = {HOME: HOME} | {name_of(key): key for key in keys}
-        return {
-            name: self.volumes[owner, key].name
-            for name, key in found.items()
-            if (owner, key) in self.volumes
-        }
 
     async def claims(self) -> tuple[Claim, ...]:
         self._fail()
         return tuple(self.claim(*each) for each in self.volumes)
 
-    async def claims_of_owner(self, owner: str, keys: Any) -> tuple[Claim, ...]:
+    async def claims_of(self, owner: str, keys: Any) -> tuple[Claim, ...]:
         self._fail()
         wanted = {HOME, *keys}
         return tuple(
             self.claim(*each) for each in self.volumes if each[0] == owner and each[1] in wanted
         )
 
-    def claim(self, owner: str, name: str = HOME) -> Claim:
+    def claim(self, owner: str, key: str = HOME) -> Claim:
         """Return the claim of a volume."""
         usual = Claim(
-            owner=owner, volume=HOME if name == HOME else name_of(name),
-            name=self.volumes[owner, name].name, uid=f"uid-{owner}-{name}", size_bytes=10 * GIB,
+            owner=owner, key=key,
+            name=self.volumes[owner, key].name, uid=f"uid-{owner}-{key}", size_bytes=10 * GIB,
             capacity_bytes=10 * GIB, storage_class="standard", modes=("ReadWriteOnce",),
             awaits_restart=False, is_going=False,
         )  # fmt: skip
-        return self.claimed.get((owner, name), usual)
+        return self.claimed.get((owner, key), usual)
 
     async def enlarge(self, claim: Claim, size_bytes: int) -> None:
         self._fail()
         if self.fixed is not None:
             raise self.fixed
-        name = HOME if claim.volume == HOME else key_of(claim.volume)
-        self.claimed[claim.owner, name] = replace(claim, size_bytes=size_bytes)
+        self.claimed[claim.owner, claim.key] = replace(claim, size_bytes=size_bytes)
 
     async def attached(self, _owner_slug: str, _claims: Any) -> manifest.Attached | None:
         return self.node
@@ -241,7 +231,7 @@ class Exports(Running):
         )  # fmt: skip
         self.restorer = Restorer(
             newest=self.newest, open_store=self.opened, lives=self.office.lives,
-            exporters=self.exporters, cluster=self.cluster, clock=self.clock,
+            exporters=self.exporters, clock=self.clock,
         )  # fmt: skip
         self.preparer = self.another()
         self.rounds = Rounds(self.preparer, self.measurer, self.resizer)
@@ -294,7 +284,7 @@ class Exports(Running):
 
         async def gone() -> Any:
             found = await self.rounds.sweep_once()
-            await self.measurer.finished()
+            await asyncio.gather(*(task for _, task in self.measurer._at_work.values()))
             return found
 
         return self.run(gone())

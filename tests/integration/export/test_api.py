@@ -18,6 +18,7 @@ import pytest
 
 from eugospawner.policy.errors import ClusterError
 from eugospawner.policy.lifecycle import Operation, State
+from eugospawner.policy.volumes import HOME
 from eugospawner.store.workspaces import NewWorkspace
 from hub_services.export import service as sweeping
 from hub_services.export.exporter.render import CHROMIUM, find_chromium
@@ -307,7 +308,7 @@ def test_what_cannot_be_had_says_why(service):
     found = create(service, folder="nowhere")
     assert (found["standing"], found["link"]) == ("failed", None)
     assert "There is no folder 'nowhere' in the volume home" in found["problem"]
-    del service.cluster.volumes["alice", "home"]
+    del service.cluster.volumes["alice", HOME]
     service.cluster.end()
     found = create(service)
     assert "There is no volume home yet" in found["problem"]

@@ -1,6 +1,7 @@
 """Volumes: how full they are is known, said in time, and they grow as far as there is room (F82 to F84, F86)."""
 
 import re
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -46,10 +47,10 @@ def has_volume(service, key="data", owner="alice", project=None):
     return service.cluster.volume(owner, key)
 
 
-def has(service, size, owner="alice", name="home"):
+def has(service, size, owner="alice"):
     """Have a volume have so many bytes."""
-    claim = service.cluster.claim(owner, name)
-    service.cluster.claimed[owner, name] = replace(claim, size_bytes=size, capacity_bytes=size)
+    claim = service.cluster.claim(owner)
+    service.cluster.claimed[owner, claim.key] = replace(claim, size_bytes=size, capacity_bytes=size)
 
 
 def page(service, path, token="t-alice"):  # noqa: S107
@@ -118,7 +119,8 @@ def test_a_volume_that_cannot_be_measured_says_why_and_keeps_what_was_known(serv
     service.cluster.fails = ClusterError("no Node has room", status=409)
     service.run(service.store.measures.want("alice", "", at=NOW))
     service.run(service.measurer.sweep_once(interval=timedelta(minutes=1)))
-    service.run(service.measurer.finished())
+    while service.measurer.errands:
+        time.sleep(0.02)
     service.cluster.fails = None
     found = ask(service, "GET", HOME)
     assert "no Node has room" in found["problem"]

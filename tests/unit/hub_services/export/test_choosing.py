@@ -2,8 +2,9 @@
 
 import pytest
 
+from eugospawner.policy.volumes import HOME, key_of, name_of
 from hub_services.common.problems import DoorReason, Fault
-from hub_services.export.choosing import choice_of, key_of, mounts_of, name_of
+from hub_services.export.choosing import choice_of, mounts_of
 
 OPTIONS = {
     "volumes": [
@@ -23,7 +24,7 @@ def test_every_volume_of_the_workspace_has_a_name():
     assert mounts_of({"volumes": "?"}, "/home/user") == {"/home/user": "home"}
 
 
-@pytest.mark.parametrize("key", ["data", "home", "volume-home", "a"])
+@pytest.mark.parametrize("key", [HOME, "data", "home", "volume-home", "a"])
 def test_a_name_leads_back_to_its_key(key):
     assert key_of(name_of(key)) == key
 

@@ -45,7 +45,7 @@ def door(tmp_path):
 
     def send(content=b"PK", *, token=TOKEN, volume="home", length=None, folder="new"):
         connection = http.client.HTTPConnection("127.0.0.1", socket.getsockname()[1], timeout=10)
-        connection.putrequest("PUT", f"/v1/restore?volume={volume}&folder={folder}")
+        connection.putrequest("POST", f"/v1/restore?volume={volume}&folder={folder}")
         connection.putheader("Authorization", f"Bearer {token}")
         connection.putheader("Content-Length", str(length or len(content)))
         connection.endheaders()
