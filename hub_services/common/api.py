@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
 from openapi_pydantic import (
@@ -50,9 +50,14 @@ from hub_services.common.web import LARGEST_BODY, Handler
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from tornado.httputil import HTTPServerRequest
+
     from eugospawner.policy.accounts import Actor
 
+
 _NAME: Final = re.compile(r"\{(\w+)\}")
+_Model = TypeVar("_Model", bound=BaseModel)
+
 _ALWAYS: Final = (
     DoorReason.NOT_SIGNED_IN,
     DoorReason.NOT_PERMITTED,
@@ -175,7 +180,7 @@ class Route(Handler):
         operation = self._operations[str(self.request.method)]
         arguments: list[BaseModel] = []
         if operation.takes is not None:
-            arguments.append(_parameters(operation.takes, in_path, self._query()))
+            arguments.append(parameters_of(operation.takes, in_path, query_of(self.request)))
         if operation.body is not None:
             arguments.append(_body(operation.body, self.request.headers, self.request.body))
         actor: Actor = self.actor
@@ -183,26 +188,36 @@ class Route(Handler):
         self.set_header("Content-Type", "application/json")
         self.finish(answer.model_dump_json())
 
-    def _query(self) -> dict[str, str]:
-        """Return the query; a name that stands there twice is a mistake, not a list."""
-        found: dict[str, str] = {}
-        for name, values in self.request.query_arguments.items():
-            if len(values) > 1:
-                problem = FieldProblem(field=f"query.{name}", detail="stands there twice")
-                raise Fault(DoorReason.MALFORMED, f"query.{name}: stands there twice", (problem,))
-            try:
-                found[name] = values[0].decode()
-            except UnicodeDecodeError:
-                problem = FieldProblem(field=f"query.{name}", detail="is no UTF-8")
-                raise Fault(
-                    DoorReason.MALFORMED, f"query.{name}: is no UTF-8", (problem,)
-                ) from None
-        return found
+
+def query_of(request: HTTPServerRequest) -> dict[str, str]:
+    """
+    Return the query of *request*.
+
+    Raises:
+        Fault: A name stands there twice, which is a mistake and no list, or a value is no UTF-8.
+    """
+    found: dict[str, str] = {}
+    for name, values in request.query_arguments.items():
+        if len(values) > 1:
+            problem = FieldProblem(field=f"query.{name}", detail="stands there twice")
+            raise Fault(DoorReason.MALFORMED, f"query.{name}: stands there twice", (problem,))
+        try:
+            found[name] = values[0].decode()
+        except UnicodeDecodeError:
+            problem = FieldProblem(field=f"query.{name}", detail="is no UTF-8")
+            raise Fault(DoorReason.MALFORMED, f"query.{name}: is no UTF-8", (problem,)) from None
+    return found
 
 
-def _parameters(
-    model: type[BaseModel], in_path: Mapping[str, str], query: Mapping[str, str]
-) -> BaseModel:
+def parameters_of(
+    model: type[_Model], in_path: Mapping[str, str], query: Mapping[str, str]
+) -> _Model:
+    """
+    Return what path and query of a request say, as *model* has it.
+
+    Raises:
+        Fault: They say something else.
+    """
     clash = in_path.keys() & query.keys()
     if clash:
         name = min(clash)

@@ -222,13 +222,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             slug=slug_of,
             wake=wakeup.set,
         )
-        restorer = Restorer(
-            newest=newest,
-            open_store=store,
-            lives=office.lives,
-            exporters=exporters,
-            clock=clock,
-        )
+        restorer = Restorer(office=office, open_store=store, exporters=exporters, clock=clock)
         preparer = Preparer(
             open_store=store,
             exporters=exporters,

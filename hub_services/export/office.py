@@ -37,7 +37,7 @@ DEFAULT: Final = "_"
 #: Exports that somebody has at a time: each may need a Pod.
 MOST: Final = 10
 #: Nothing was written yet, or it is being destroyed.
-WITHOUT_FILES: Final = frozenset({State.CREATED, State.TERMINATING, State.TERMINATED})
+_WITHOUT_FILES: Final = frozenset({State.CREATED, State.TERMINATING, State.TERMINATED})
 _WORDS: Final[Mapping[Standing, tuple[str, str]]] = {
     Standing.PREPARING: ("Being prepared", "accent"),
     Standing.READY: ("Ready", "good"),
@@ -107,31 +107,21 @@ class Office:
             Barred: There is no such workspace, or they may not download of it.
             Fault: The folder lies in no volume, or they have too many at a time.
         """
-        owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
-        found = await self.lives.find_for(actor, Action.DOWNLOAD, owner, server)
-        if found.workspace.state in WITHOUT_FILES:
-            word = LOOKS[found.workspace.state].word
-            raise Barred(
-                Reason.WRONG_STATE,
-                f"{found.workspace.name} is {word}: there is nothing to take away.",
-            )
-        store, settings, now = (
-            await self._open_store(),
-            await self._newest.settings(),
-            self._clock.now(),
+        workspace, mounts = await self.with_files(
+            actor, Action.DOWNLOAD, new, "there is nothing to take away"
         )
-        mounts = choosing.mounts_of(found.workspace.options, settings.catalog.storage.home_path)
+        store, now = await self._open_store(), self._clock.now()
         if new.format == choosing.ZIP:
             what = "files" if new.everything else "notebooks"
             choice = choosing.choice_of(new.folder, notebooks=not new.everything, mounts=mounts)
         else:
             what = new.folder.rpartition("/")[2].removesuffix(".ipynb")
             choice = choosing.document_of(new.folder, form=new.format, mounts=mounts)
-        place = "-".join(filter(None, (owner, found.workspace.name, what)))
+        place = "-".join(filter(None, (workspace.owner, workspace.name, what)))
         export = Export(
             id=uuid.uuid4().hex,
-            owner=owner,
-            server=server,
+            owner=workspace.owner,
+            server=workspace.server,
             creator=actor.name,
             choice=choice,
             name=f"{_NOT_IN_A_FILE_NAME.sub('-', place)[:_LONGEST_NAME]}-{now:%Y%m%dT%H%M%SZ}.{new.format}",
@@ -146,6 +136,26 @@ class Office:
             )
         self._wake()
         return await self._show(export)
+
+    async def with_files(
+        self, actor: Actor, action: Action, of: models.NewExport | models.NewRestore, lacking: str
+    ) -> tuple[Workspace, Mapping[str, str]]:
+        """
+        Return the workspace that is meant, for *action*, and what it mounts where (`choosing.mounts_of`).
+
+        Args:
+            lacking: What is said of one that has no files; ends a sentence.
+
+        Raises:
+            Barred: There is none, *actor* may not, or it has no files.
+        """
+        owner, server = of.owner or actor.name, "" if of.server == DEFAULT else of.server
+        workspace = (await self.lives.find_for(actor, action, owner, server)).workspace
+        if workspace.state in _WITHOUT_FILES:
+            word = LOOKS[workspace.state].word
+            raise Barred(Reason.WRONG_STATE, f"{workspace.name} is {word}: {lacking}.")
+        home = (await self._newest.settings()).catalog.storage.home_path
+        return workspace, choosing.mounts_of(workspace.options, home)
 
     async def one(self, actor: Actor, path: models.ExportPath) -> models.Export:
         """Return an export to who took it, with how far it is."""

@@ -14,24 +14,20 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from eugospawner.policy import units
-from eugospawner.policy.errors import Barred
-from eugospawner.policy.lifecycle import LOOKS
-from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.store.workspaces import object_of
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.export import choosing, models
 from hub_services.export.exporters import Errand, ExportError, errand_to
-from hub_services.export.office import DEFAULT, WITHOUT_FILES
+from hub_services.export.office import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 
-    from eugospawner.lives import Lives
     from eugospawner.policy.accounts import Actor
     from eugospawner.store import Store, Workspace
     from hub_services.common.clock import Clock
-    from hub_services.common.newest import Newest
+    from hub_services.export.office import Office
 
 _log: Final = logging.getLogger(__name__)
 
@@ -56,21 +52,19 @@ class Restorer:
     The desk.
 
     Args:
-        lives: Says who may do what to which workspace.
+        office: Says whose workspaces somebody may access.
     """
 
     def __init__(
         self,
         *,
-        newest: Newest,
+        office: Office,
         open_store: Callable[[], Awaitable[Store]],
-        lives: Lives,
         exporters: Exporters,
         clock: Clock,
     ) -> None:
-        self._newest = newest
+        self._office = office
         self._open_store = open_store
-        self._lives = lives
         self._exporters = exporters
         self._clock = clock
         self._at_work: Counter[str] = Counter()
@@ -83,30 +77,23 @@ class Restorer:
             Barred: There is no such workspace, *actor* may not access it, or it has no files.
             Fault: The folder lies in no volume, or they have too many at a time.
         """
-        owner, server = new.owner or actor.name, "" if new.server == DEFAULT else new.server
-        found = await self._lives.find_for(actor, Action.ACCESS, owner, server)
-        if found.workspace.state in WITHOUT_FILES:
-            word = LOOKS[found.workspace.state].word
-            raise Barred(
-                Reason.WRONG_STATE,
-                f"{found.workspace.name} is {word}: there is no volume to restore to.",
-            )
-        home = (await self._newest.settings()).catalog.storage.home_path
-        mounts = choosing.mounts_of(found.workspace.options, home)
+        workspace, mounts = await self._office.with_files(
+            actor, Action.ACCESS, new, "there is no volume to restore to"
+        )
         folder = new.folder or f"restored-{self._clock.now():%Y-%m-%d-%H%M%S}"
         ((volume, choice),) = choosing.choice_of(folder, notebooks=False, mounts=mounts).items()
         if self._at_work[actor.name] >= MOST:
             message = f"You restore {MOST} archives already. Wait until one is done."
             raise Fault(DoorReason.TOO_MANY, message)
-        errand = errand_to(owner, volume, is_restore=True)
+        errand = errand_to(workspace.owner, volume, is_restore=True)
         path = next(path for path, name in mounts.items() if name == volume)
         shown = f"{path}/{choice['folder']}"
 
         async def unpack(chunks: AsyncIterable[bytes]) -> models.Restored:
             try:
                 done = await self._unpack(errand, choice["folder"], chunks)
-                await self._record(actor, found.workspace, shown, done)
-                return _restored(found.workspace, shown, done)
+                await self._record(actor, workspace, shown, done)
+                return _restored(workspace, shown, done)
             finally:
                 await self._exporters.end(errand)
 

@@ -14,6 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from tornado import web
 
 from eugospawner.policy.errors import EugoError
+from hub_services.common import api as apis
 from hub_services.common.problems import DoorReason, Fault
 from hub_services.common.web import Handler, Page, fault_of
 from hub_services.export import models
@@ -81,12 +82,9 @@ class RestoreRoute(_Upload):
         if kind != "application/zip":
             message = f"The body is {kind or 'of no type'}: send a ZIP as application/zip."
             raise Fault(DoorReason.NOT_ZIP, message)
-        words = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        words.pop("_xsrf", None)
-        try:
-            new = models.NewRestore.model_validate(words)
-        except ValidationError as error:
-            raise _malformed(error) from error
+        query = apis.query_of(self.request)
+        query.pop("_xsrf", None)
+        new = apis.parameters_of(models.NewRestore, {}, query)
         self._delivery = await self._restorer.begin(self.actor, new)
 
     async def data_received(self, chunk: bytes) -> None:
@@ -142,8 +140,6 @@ class RestorePage(_Upload, Page):
     async def post(self) -> None:
         """Show what was restored."""
         if self._fault is not None:
-            if self._delivery is not None:
-                self._delivery.cancel()
             raise self._fault
         if self._delivery is None:
             raise Fault(DoorReason.MALFORMED, "Choose a ZIP file.")
@@ -215,7 +211,7 @@ class _Form:
             self._found.append(bytes(data[start:end]))
             return
         self._data += data[start:end]
-        if len(self._data) > _LARGEST_FIELD or len(self.fields) > _MOST_FIELDS:
+        if len(self._data) > _LARGEST_FIELD:
             raise Fault(DoorReason.TOO_LARGE, "A field of the form is longer than any can be.")
 
     def _end(self) -> None:

@@ -230,8 +230,8 @@ class Exports(Running):
             clock=self.clock, slug=slug_of, wake=self._wake,
         )  # fmt: skip
         self.restorer = Restorer(
-            newest=self.newest, open_store=self.opened, lives=self.office.lives,
-            exporters=self.exporters, clock=self.clock,
+            office=self.office, open_store=self.opened, exporters=self.exporters,
+            clock=self.clock,
         )  # fmt: skip
         self.preparer = self.another()
         self.rounds = Rounds(self.preparer, self.measurer, self.resizer)
