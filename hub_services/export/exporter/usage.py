@@ -50,6 +50,10 @@ _OUTPUTS: Final = frozenset(
         b"multirun", b"ray_results",
     }
 )  # fmt: skip
+#: What tells in a folder what it is.
+_MARKS: Final = frozenset(
+    {b".git", b"CACHEDIR.TAG", b"urls", b"urls.txt", b"conda-meta", b"pyvenv.cfg"}
+)
 _BIN: Final = b".local/share/Trash"
 #: Caches that lie elsewhere than in `.cache`.
 _CACHES: Final = frozenset({b".npm", b".nv", b".cargo/registry", b".julia/compiled"})
@@ -115,7 +119,7 @@ class _Frame:
 
     path: bytes
     opened: int
-    entries: Iterator[os.DirEntry[str]]
+    names: Iterator[str]
     size: int
     kind: Kind | None
     index: tuple[bytes, bytes] | None
@@ -138,19 +142,18 @@ class _Walk:
         self._enter(b"", root, size)
         try:
             while self._frames:
-                entry = next(self._frames[-1].entries, None)
-                if entry is None:
+                name = next(self._frames[-1].names, None)
+                if name is None:
                     self._leave()
                 else:
-                    self._look(self._frames[-1], entry)
+                    self._look(self._frames[-1], os.fsencode(name))
         finally:
             for each in self._frames:
                 os.close(each.opened)
 
-    def _look(self, frame: _Frame, entry: os.DirEntry[str]) -> None:
-        name = os.fsencode(entry.name)
+    def _look(self, frame: _Frame, name: bytes) -> None:
         try:
-            found = entry.stat(follow_symlinks=False)
+            found = os.stat(name, dir_fd=frame.opened, follow_symlinks=False)
         except OSError:
             return  # gone meanwhile
         if found.st_dev != self._device:
@@ -183,19 +186,19 @@ class _Walk:
 
     def _enter(self, path: bytes, opened: int, size: int) -> None:
         try:
-            with os.scandir(opened) as found:
-                entries = list(found)
+            # Names alone: what is known of each entry of a large folder would be more than a Pod has.
+            names = os.listdir(opened)
         except OSError:
             os.close(opened)
             raise
-        names = frozenset(os.fsencode(each.name) for each in entries)
+        marks = _MARKS.intersection(map(os.fsencode, names))
         above = self._frames[-1] if self._frames else None
         index = above.index if above else None
-        if b".git" in names and (text := _index_of(opened)) is not None:
+        if b".git" in marks and (text := _index_of(opened)) is not None:
             index = (path, text)
         # What lies in a culprit belongs to it.
-        kind = (above.kind if above else None) or _kind_of(path, names, index)
-        self._frames.append(_Frame(path, opened, iter(entries), size, kind, index))
+        kind = (above.kind if above else None) or _kind_of(path, marks, index)
+        self._frames.append(_Frame(path, opened, iter(names), size, kind, index))
 
     def _leave(self) -> None:
         frame = self._frames.pop()
@@ -212,18 +215,18 @@ class _Walk:
 
 
 def _kind_of(
-    path: bytes, names: frozenset[bytes], index: tuple[bytes, bytes] | None
+    path: bytes, marks: frozenset[bytes], index: tuple[bytes, bytes] | None
 ) -> Kind | None:
     folder, _, name = path.rpartition(b"/")
     if path == _BIN or (not folder and name.startswith(b".Trash-")):
         return Kind.BIN
     if not path:
         return None  # whatever lies in it, the whole volume is nobody's to remove
-    if folder.rpartition(b"/")[2] == b".cache" or path in _CACHES or b"CACHEDIR.TAG" in names:
+    if folder.rpartition(b"/")[2] == b".cache" or path in _CACHES or b"CACHEDIR.TAG" in marks:
         return Kind.CACHE
-    if name == b"pkgs" and {b"urls", b"urls.txt"} & names:
+    if name == b"pkgs" and {b"urls", b"urls.txt"} & marks:
         return Kind.CACHE
-    if {b"conda-meta", b"pyvenv.cfg"} & names:
+    if {b"conda-meta", b"pyvenv.cfg"} & marks:
         return Kind.ENVIRONMENT
     if name in _OUTPUTS and not _is_tracked(path, index):
         return Kind.OUTPUTS
