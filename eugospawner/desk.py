@@ -230,11 +230,12 @@ class Desk:
         try:
             await self.watches.started(self.watches.pods)
             keys = {each.claim_name: each.key for each in volumes}
-            seen = attachments.of_pods(self.watches.pods.of_owner(owner), owner, keys)
-            found = []
-            for claim, each in seen:
-                if await cluster.is_on_one_node(self._api, self._namespace, claim):
-                    found.append(each)
+            seen = tuple(attachments.of_pods(self.watches.pods.of_owner(owner), owner, keys))
+            bound = {
+                claim: await cluster.is_on_one_node(self._api, self._namespace, claim)
+                for claim in sorted({claim for claim, _ in seen})
+            }
+            found = [each for claim, each in seen if bound[claim]]
         except Exception as error:  # noqa: BLE001 - only advisory: the scheduler has the word
             self._log.warning("Where the volumes of %s are attached is not known: %s", owner, error)
             return ()

@@ -131,6 +131,7 @@ def _wish_one(
     connection: Connection, row: dict[str, Any], limits: tuple[StorageLimit, ...]
 ) -> tuple[StorageLimit, ...] | None:
     owner, volume = row["owner"], row["volume"]
+    kept = dict(row)
     if volume != HOME:
         values = {"b_owner": owner, "b_key": volume}
         size = connection.execute(_SIZE, values).scalar_one_or_none()
@@ -141,17 +142,21 @@ def _wish_one(
         if growth and (full := exceeded(limits, held, growth)):
             return full
         connection.execute(_SET_SIZE, {**values, "b_size": row["size_bytes"]})
+        if growth:
+            # What it counts with, whatever room its disk happens to have.
+            kept["former_bytes"] = size
     earlier = connection.execute(
         _DELETE_ANY.returning(_COLUMN.former_bytes), {"b_owner": owner, "b_volume": volume}
     ).scalar_one_or_none()
-    kept = row if earlier is None else row | {"former_bytes": earlier}
+    if earlier is not None:
+        kept["former_bytes"] = earlier
     _INSERT.execute(connection, [kept])
     line = audit.line_of(
         "resize-volume",
         object_of(owner, volume),
         actor=row["actor"],
         at=row["at"],
-        detail={"from": row["former_bytes"], "to": row["size_bytes"]},
+        detail={"from": kept["former_bytes"], "to": kept["size_bytes"]},
     )
     audit.append(connection, [line])
     return ()

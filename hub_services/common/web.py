@@ -201,13 +201,14 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
         self.write_problem(fault)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        """Log what is our fault; refusals are answers."""
+        """Log what is our fault; refusals are answers. A query may have what nobody should read, and is not logged."""
         if isinstance(value, Fault | Barred | web.HTTPError):
             return
-        if isinstance(value, StoreError):
-            _log.warning("%s %s: %s", self.request.method, self.request.path, value)
+        asked = self._request_summary().partition("?")[0]
+        if isinstance(value, StoreError | ClusterError):
+            _log.warning("%s: %s", asked, value)
             return
-        super().log_exception(typ, value, tb)
+        _log.error("%s broke off", asked, exc_info=(typ, value, tb))
 
 
 def fault_of(error: BaseException | None, status: int = _SERVER_ERROR) -> Fault:

@@ -9,6 +9,7 @@ Source: facts on security, §4; F83; L8.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kubernetes_asyncio.client import CoreV1Api
@@ -40,7 +41,8 @@ class Exporter:
         is_ready: Whether it answers.
         is_going: Whether it has ended, or was asked to.
         trouble: Why it does not come up, as Kubernetes says it; empty: nothing is wrong.
-        is_restore: Whether it unpacks an archive for somebody who waits; it ends by itself.
+        is_restore: Whether it unpacks an archive for somebody who waits; once it runs, it ends by itself.
+        created_at: Aware UTC.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Exporter:
     is_ready: bool
     is_going: bool
     trouble: str
+    created_at: datetime
     is_restore: bool = False
 
 
@@ -154,6 +157,7 @@ def _exporter(pod: owned.Json) -> Exporter:
         is_ready=(conditions.get("Ready") or {}).get("status") == "True",
         is_going=owned.is_going(pod) or status.get("phase") in {"Succeeded", "Failed"},
         trouble=_trouble(status, conditions),
+        created_at=datetime.fromisoformat(meta["creationTimestamp"]),
     )
 
 

@@ -39,6 +39,11 @@ _RESOURCES: Final[Mapping[str, Mapping[str, str]]] = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "2", "memory": "256Mi"},
 }
+#: What a quarter of a million entries are, and their sums.
+_FOR_RESTORES: Final[Mapping[str, Mapping[str, str]]] = {
+    "requests": {"cpu": "100m", "memory": "128Mi"},
+    "limits": {"cpu": "2", "memory": "1Gi"},
+}
 #: A browser prints, and a notebook has pictures.
 _FOR_DOCUMENTS: Final[Mapping[str, Mapping[str, str]]] = {
     "requests": {"cpu": "100m", "memory": "512Mi"},
@@ -79,7 +84,7 @@ def make_exporter(
         is_document: Whether it makes a document, for which it needs more memory.
         is_restore: Whether it writes: it unpacks an archive into a new folder.
     """
-    resources = _FOR_DOCUMENTS if is_document else _RESOURCES
+    resources = _FOR_DOCUMENTS if is_document else _FOR_RESTORES if is_restore else _RESOURCES
     mounts = {name: f"{_FOLDER}/{index}" for index, name in enumerate(claims)}
     spec: dict[str, object] = {
         "restartPolicy": "Never",

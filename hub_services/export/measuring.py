@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiohttp
 
 from eugospawner.policy.errors import ClusterError, EugoError
+from eugospawner.policy.lifecycle import State
 from eugospawner.policy.volumes import name_of
 from eugospawner.store.measures import Measure
 from hub_services.export.exporters import Errand, ExportError, errand_to
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from eugospawner.store import Store
@@ -102,9 +103,13 @@ class Measurer:
             await store.measures.want_due(
                 before=now - self._every, settled=now - self._settled, at=now, limit=_MOST_DUE
             )
-        for each in await store.measures.wanted(limit=AT_ONCE):
+        starting = {each.owner for each in await store.workspaces.in_state(State.STARTING)}
+        self._make_way(starting)
+        for each in await store.measures.wanted(limit=_MOST_DUE):
             place = (each.owner, each.volume)
-            if place in self._at_work or len(self._at_work) >= AT_ONCE:
+            if len(self._at_work) >= AT_ONCE:
+                break
+            if place in self._at_work or each.owner in starting:
                 continue
             errand = errand_to(each.owner, name_of(each.volume))
             task = asyncio.create_task(
@@ -120,6 +125,12 @@ class Measurer:
         for each in tasks:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _make_way(self, starting: Collection[str]) -> None:
+        """Let go of the volumes of whoever starts a workspace: its Pod may be on another Node, and most volumes are on one."""
+        for (owner, _), (_, task) in self._at_work.items():
+            if owner in starting:
+                task.cancel()
 
     async def _measure(self, errand: Errand, volume: str) -> None:
         owner = errand.owner

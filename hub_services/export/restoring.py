@@ -90,9 +90,12 @@ class Restorer:
         shown = f"{path}/{choice['folder']}"
 
         async def unpack(chunks: AsyncIterable[bytes]) -> models.Restored:
+            # On record before the first byte is written, whoever breaks it off and however late.
+            await self._record(actor, workspace, "restore", {"folder": shown})
             try:
                 done = await self._unpack(errand, choice["folder"], chunks)
-                await self._record(actor, workspace, shown, done)
+                counts = {"files": done["files"], "bytes": done["bytes"]}
+                await self._record(actor, workspace, "restored", {"folder": shown} | counts)
                 return _restored(workspace, shown, done)
             finally:
                 await self._exporters.end(errand)
@@ -112,15 +115,19 @@ class Restorer:
             raise Fault(DoorReason.NOT_RESTORED, str(error)) from error
 
     async def _record(
-        self, actor: Actor, workspace: Workspace, folder: str, done: Mapping[str, Any]
+        self,
+        actor: Actor,
+        workspace: Workspace,
+        action: str,
+        detail: Mapping[str, Any],
     ) -> None:
         store = await self._open_store()
         await store.audit.record(
-            "restore",
+            action,
             object_of(workspace.owner, workspace.server),
             actor=actor.name,
             at=self._clock.now(),
-            detail={"folder": folder, "files": done["files"], "bytes": done["bytes"]},
+            detail=detail,
         )
 
 

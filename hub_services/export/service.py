@@ -21,6 +21,7 @@ from hub_services.export.exporters import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
+    from datetime import datetime
 
     from eugospawner.store import Store
     from eugospawner.store.exports import Export
@@ -134,10 +135,7 @@ class Preparer:
         pods = await self._cluster.exporters()
         removed = 0
         for pod in pods:
-            # One that restores is known to whoever waits for it alone, and ends soon after them.
-            if pod.is_going or (
-                not pod.is_restore and await self._is_unwanted(store, pod.export, alive)
-            ):
+            if pod.is_going or await self._is_unwanted(store, pod, alive, now):
                 await self._cluster.delete(pod)
                 removed += 1
         return Swept(
@@ -151,10 +149,15 @@ class Preparer:
             each.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _is_unwanted(self, store: Store, export: str, alive: Mapping[str, Export]) -> bool:
-        if export in alive or export in self._errands():
+    async def _is_unwanted(
+        self, store: Store, pod: Exporter, alive: Mapping[str, Export], now: datetime
+    ) -> bool:
+        if pod.is_restore:
+            # Known to whoever waits for it alone: it ends soon after them, unless it never came up.
+            return not pod.is_ready and now - pod.created_at > PATIENCE
+        if pod.export in alive or pod.export in self._errands():
             return False
-        found = await store.exports.get(export)
+        found = await store.exports.get(pod.export)
         return found is None or found.revoked_at is not None or found.state is not Standing.READY
 
     async def _prepare(self, export: Export) -> None:

@@ -134,6 +134,9 @@ class RestorePage(_Upload, Page):
             self._fault = fault_of(error)
         except FormParserError as error:
             self._fault = Fault(DoorReason.MALFORMED, f"The form is damaged: {error}.")
+        except Exception as error:  # noqa: BLE001 - Tornado would cut the line, and log the address
+            self.log_exception(type(error), error, error.__traceback__)
+            self._fault = fault_of(error)
         if self._fault is not None and self._delivery is not None:
             self._delivery.cancel()
 

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -273,14 +274,21 @@ class Desk:
         try:
             unnamed = os.open(self.volumes[name], os.O_TMPFILE | os.O_RDWR, 0o600)
         except OSError as error:
-            # Some file systems of networks have no files without names; the Pod's own place does.
             if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}:
                 raise _unwritable(name, error) from error
-            with tempfile.TemporaryFile() as kept:
-                yield kept
-            return
+            unnamed = self._unnamed(name)
         with os.fdopen(unnamed, "w+b") as kept:
             yield kept
+
+    def _unnamed(self, name: str) -> int:
+        """Return a new file in the volume that loses its name at once: file systems of networks have none without one."""
+        path = os.path.join(self.volumes[name], f".eugo-restore-{secrets.token_hex(8)}")  # noqa: PTH118 - as `os.open` has it
+        try:
+            opened = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR, 0o600)
+            os.unlink(path)  # noqa: PTH108 - beside `os.open`
+        except OSError as error:
+            raise _unwritable(name, error) from error
+        return opened
 
     def restore(self, name: str, folder: str, packed: IO[bytes]) -> dict[str, Any]:
         """

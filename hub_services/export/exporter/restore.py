@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import lzma
 import os
 import secrets
 import stat
@@ -35,13 +34,11 @@ _MOST_GROWTH: Final = 1000
 _SMALL: Final = 64 << 20
 _LONGEST_NAME: Final = 255
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_METHODS: Final = frozenset(
-    {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
-)
+#: What `zipfile` unpacks within a bound; of bzip2 and LZMA it keeps all that a few bytes become.
+_METHODS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 #: What is raised of bytes that are not what they should be.
 _DAMAGE: Final = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError,
-    ValueError,
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
 #: What is being unpacked is called so.
 _HIDDEN: Final = b".eugo-restore-"
@@ -72,7 +69,7 @@ SAID: Final = {
     Left.NAME: "No file can have its name here.",
     Left.TWICE: "Another of the same name, or a file where a folder is, stands before it.",
     Left.ENCRYPTED: "It is encrypted: unpack it with its password first.",
-    Left.METHOD: "It is packed in a way that is not known here.",
+    Left.METHOD: "It is packed in another way than most archives: pack it again, with deflate.",
     Left.DAMAGED: "Its bytes are not those that were packed.",
 }
 
@@ -364,7 +361,7 @@ def _sums_of(opened: zipfile.ZipFile) -> Mapping[str, str]:
     """Return the sums that an archive of ours has for its members."""
     try:
         entry = opened.getinfo(SUMS)
-        if entry.file_size > _SMALL:
+        if entry.file_size > _SMALL or entry.compress_type not in _METHODS:
             return {}
         text = opened.read(entry).decode("utf-8", "surrogateescape")
     except (KeyError, *_DAMAGE):

@@ -84,6 +84,13 @@ async def test_what_kubernetes_refuses_has_its_former_size(store):
     ]  # fmt: skip
 
 
+async def test_what_is_refused_counts_as_before_whatever_room_its_disk_has(store):
+    await has(store)
+    await store.resizes.wish(a_resize(20, former=16))  # its StorageClass rounds up
+    await store.resizes.refused(a_resize(20), "volume-fixed", at=NOON)
+    assert await size(store) == 10
+
+
 async def test_a_home_counts_for_nobody_and_is_told_of_all_the_same(store):
     resize = a_resize(volume=HOME)
     assert await store.resizes.wish(resize, limits=LIMITS) == ()

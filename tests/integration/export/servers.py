@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ from tests.integration.quota.servers import Running
 from tests.unit.hub_services.reaper.worlds import a_new_session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tornado import web
 
 ROOT = Path(__file__).parents[3]
@@ -53,7 +55,9 @@ class Pod:
     manifest: dict[str, Any]
     process: subprocess.Popen[bytes]
     address: str
+    created_at: datetime
     is_going: bool = False
+    never_ready: bool = False
 
     @property
     def export(self) -> str:
@@ -69,6 +73,7 @@ class ProcessCluster:
     """Volumes are folders; an exporter is a process that reads the folders of its claims."""
 
     folder: Path
+    now: Callable[[], datetime]
     pods: list[Pod] = field(default_factory=list)
     #: Claims that are there, by owner and key of the volume.
     volumes: dict[tuple[str, str], Path] = field(default_factory=dict)
@@ -148,7 +153,7 @@ class ProcessCluster:
             env=os.environ | environment | {ADDRESS: address, "PYTHONPATH": str(ROOT)},
             cwd=self.folder,
         )
-        self.pods.append(Pod(pod, process, address))
+        self.pods.append(Pod(pod, process, address, self.now()))
 
     async def delete(self, exporter: Exporter) -> None:
         self._fail()
@@ -175,7 +180,8 @@ class ProcessCluster:
             uid=str(pod.process.pid),
             export=pod.export,
             address=pod.address,
-            is_ready=not has_ended and _answers(pod.address),
+            is_ready=not has_ended and not pod.never_ready and _answers(pod.address),
+            created_at=pod.created_at,
             is_going=pod.is_going or has_ended,
             trouble="",
             is_restore=pod.is_restore,
@@ -203,7 +209,7 @@ class Exports(Running):
     woken: int = 0
 
     async def application(self) -> web.Application:
-        self.cluster = ProcessCluster(self.folder)
+        self.cluster = ProcessCluster(self.folder, now=self.clock.now)
         self._session = aiohttp.ClientSession()
         self.newest = Newest(Source(self.catalog, kinds={}, images={}), self.opened)
 

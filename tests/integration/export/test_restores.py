@@ -8,9 +8,11 @@ import os
 import time
 import urllib.parse
 import zipfile
+from datetime import timedelta
 
 import pytest
 
+from eugospawner.policy.errors import StoreError
 from eugospawner.policy.lifecycle import State
 from eugospawner.policy.roles import BUILTIN, Action, Reach
 from eugospawner.store.workspaces import NewWorkspace
@@ -80,9 +82,11 @@ def test_what_was_exported_comes_back_byte_for_byte(service, home):
     assert (done["files"], done["folder"], done["workspace"]) == (2, "/home/user/back", "lab")
     assert (done["left_out"], done["differing"]) == (0, [])
     assert files(home / "back" / "home" / "thesis") == files(home / "thesis")
-    (line, *_) = service.run(service.store.audit.lines(about="workspace.alice/lab"))
-    assert (line.actor, line.action) == ("alice", "restore")
-    assert line.detail["files"] == 2
+    line, begun, *_ = service.run(service.store.audit.lines(about="workspace.alice/lab"))
+    assert (line.actor, line.action, line.detail["files"]) == ("alice", "restored", 2)
+    assert (begun.actor, begun.action, begun.detail) == (
+        "alice", "restore", {"folder": "/home/user/back"},
+    )  # fmt: skip
     assert not [each for each in service.cluster.pods if each.is_restore], "its Pod was left"
     assert not list(home.glob(".eugo*"))
 
@@ -211,6 +215,58 @@ def test_if_the_pod_dies_it_says_so_and_the_next_try_works(service, home):
     service.sweep()
     assert list(home.iterdir()) == []
     assert send(service, packed(("a", "1")), server="lab", folder="new")[0] == 200
+
+
+def test_what_was_begun_is_on_record_however_it_ends(service, home):
+    begun(service).close()
+    assert gone(service)
+    send(service, b"no zip", server="lab", folder="other")
+    found = service.run(service.store.audit.lines(about="workspace.alice/lab", action="restore"))
+    assert [each.detail["folder"] for each in found] == ["/home/user/other", "/home/user/new"]
+    assert list(home.iterdir()) == []
+
+
+def test_without_a_store_nothing_is_written(service, home, monkeypatch):
+    async def fails(*_, **__):
+        message = "disk gone"
+        raise StoreError(message)
+
+    monkeypatch.setattr(service.store.audit, "record", fails)
+    status, problem = send(service, packed(("a", "1")), server="lab", folder="new")
+    assert (status, problem["reason"]) == (503, "store-unavailable")
+    assert service.cluster.created == 0
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.usefixtures("home")
+def test_a_pod_that_never_comes_up_goes_after_a_while(service):
+    connection = begun(service)
+    (pod,) = service.cluster.pods
+    pod.never_ready = True
+    service.clock.time += timedelta(minutes=19)
+    service.sweep()
+    assert service.cluster.pods == [pod]
+    service.clock.time += timedelta(minutes=2)
+    service.sweep()
+    assert service.cluster.pods == []
+    connection.close()
+
+
+def test_what_fails_here_does_not_put_the_token_of_the_form_into_the_log(
+    service, home, monkeypatch, caplog
+):
+    async def fails(*_, **__):
+        message = "a fault of ours"
+        raise ZeroDivisionError(message)
+
+    alice = signed_in(service, "t-alice")
+    monkeypatch.setattr(service.restorer, "begin", fails)
+    status, _ = form(service, alice, {"workspace": "alice/lab"}, ("x.zip", packed(("a", "1"))))
+    assert status == 500
+    assert "a fault of ours" in caplog.text
+    assert urllib.parse.quote(alice.token) not in caplog.text
+    assert alice.token not in caplog.text
+    assert list(home.iterdir()) == []
 
 
 def test_the_sweep_leaves_alone_what_is_being_restored(service, home):

@@ -12,11 +12,14 @@ from eugospawner.policy.errors import ClusterError
 from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.roles import BUILTIN, Action, Reach
 from eugospawner.policy.volumes import Volume
+from eugospawner.store import Wish
 from hub_services.export import measuring
+from tests.factories.sessions import a_demand
 from tests.integration.export.test_api import ask
 from tests.integration.quota.forging import Deed, send, signed_in
 from tests.integration.quota.servers import NOW
 from tests.unit.docs.test_permissions import TABLE
+from tests.unit.hub_services.reaper.worlds import a_new_session
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -145,6 +148,40 @@ def test_one_whose_measurer_died_is_measured_by_the_next(service):
     assert service.go_round().measuring == 1
     assert ask(service, "GET", HOME)["used_bytes"] is not None
     assert service.cluster.pods == []
+
+
+@pytest.mark.usefixtures("home")
+def test_whoever_starts_is_not_held_up_by_a_look_at_their_volumes(service):
+    """On another Node the workspace would wait until the Pod that looks is gone (F44)."""
+    service.has_workspace("bob")
+    for owner in ("alice", "bob"):
+        service.run(service.store.measures.want(owner, "", at=NOW))
+
+    def starts(owner, session):
+        new = a_new_session(
+            id=session, owner=owner, workspace="lab", actor=owner, admitted_at=NOW,
+            project=f"personal-{owner}", profile="notebook-cpu-small",
+        )  # fmt: skip
+        wish = Wish(name="lab", options={})
+        demand = a_demand(new, zone="Europe/Berlin")
+        service.run(service.store.sessions.open(new, demand, wish=wish))
+
+    starts("bob", "of-bob-again")
+
+    service.run(service.measurer.sweep_once(interval=timedelta(minutes=1)))
+    while not service.cluster.pods:
+        time.sleep(0.02)
+    assert {owner for owner, _ in service.measurer._at_work} == {"alice"}
+    starts("alice", "of-alice-again")
+    service.run(service.measurer.sweep_once(interval=timedelta(minutes=1)))
+    while service.measurer.errands or service.cluster.pods:
+        time.sleep(0.02)
+    assert {each.owner for each in service.run(service.store.measures.wanted(limit=9))} == {
+        "alice", "bob",
+    }  # fmt: skip
+    service.run(service.store.sessions.end("of-alice-again", reason="stopped", at=NOW))
+    service.go_round()
+    assert ask(service, "GET", HOME)["used_bytes"] is not None
 
 
 @pytest.mark.usefixtures("home")

@@ -214,6 +214,19 @@ def test_an_encrypted_or_unknown_entry_is_left_out(place):
     assert [why for _, why in done.left] == [Left.ENCRYPTED, Left.METHOD]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_unpacks_without_a_bound_is_left_out(place, method):
+    """A few bytes of bzip2 or LZMA become more at once than a Pod has."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as opened:
+        opened.writestr("a", bytes(1 << 20))
+        opened.writestr("SHA256SUMS", bytes(1 << 20))
+        opened.writestr("b", "kept", zipfile.ZIP_DEFLATED)
+    done = unpack(place, made.getvalue())
+    assert done.left == [("a", Left.METHOD)]
+    assert files(place / "restored") == {"b": b"kept"}
+
+
 def test_if_the_volume_is_full_nothing_of_it_is_kept(place, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -1,5 +1,6 @@
 """The exporter's door: whoever is refused leaves nobody waiting, so that the Pod ends by itself (L8)."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -83,6 +84,32 @@ def test_whoever_is_refused_leaves_nobody_waiting(door, tmp_path, words, status)
     connection.close()
     assert nobody_waits(attendance)
     assert os.listdir(tmp_path) == []
+
+
+def test_without_files_without_names_what_arrives_is_kept_on_the_volume_all_the_same(
+    door, tmp_path, monkeypatch
+):
+    """On most file systems of networks; the Pod's own place is small (L8)."""
+    attendance, send = door
+    opened = os.open
+
+    def refuses(path, flags, *rest, **words):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+        if str(path).startswith(str(tmp_path)) and flags & os.O_CREAT:
+            kept.append(path)
+        return opened(path, flags, *rest, **words)
+
+    kept = []
+    monkeypatch.setattr(os, "open", refuses)
+    connection = send(b"no zip")
+    with connection.getresponse() as answer:
+        assert answer.status == 422
+        assert b"no ZIP archive" in answer.read()
+    connection.close()
+    assert len(kept) == 1
+    assert os.listdir(tmp_path) == []
+    assert nobody_waits(attendance)
 
 
 def test_whoever_breaks_off_leaves_nobody_waiting(door, tmp_path):
