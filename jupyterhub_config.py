@@ -11,6 +11,8 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
   services listen (default: ports 8191 to 8195 of 127.0.0.1)
 - `EUGO_EXPORTER_IMAGE`: image of the Pods that read volumes for exports: Python 3 and this package; without it
   nothing is exported
+- `EUGO_STORAGE_CLASS`: StorageClass of homes and extra volumes (default: what `KubeSpawner.storage_class` says, else
+  the cluster's default)
 - `EUGO_MEASURE_HOURS`: how old the measure of a volume in use may be (default: 24; 0: none is made unasked)
 - `EUGO_AUDIT_ANCHOR`: file to which the workspaces service writes the end of the audit
 - `EUGO_PROMETHEUS_URL`, `EUGO_GPU_AT_WORK_PERCENT`: where the culler learns whether GPUs are at work
@@ -52,6 +54,9 @@ c.EugoSpawner.namespace = os.environ.get("EUGO_NAMESPACE", "eugo")
 c.EugoSpawner.now = SystemClock().now
 c.EugoSpawner.pvc_name_template = "home-{username}"
 c.EugoSpawner.storage_pvc_ensure = True
+storage_class = os.environ.get("EUGO_STORAGE_CLASS") or c.KubeSpawner.get("storage_class")
+if storage_class:
+    c.EugoSpawner.storage_class = storage_class
 c.EugoSpawner.service_account = "workspace"
 c.EugoSpawner.automount_service_account_token = False
 c.EugoSpawner.delete_grace_period = 10
@@ -148,6 +153,7 @@ if exporter_image:
             "environment": surroundings
             | {"EUGO_CATALOG": str(Path(catalog).resolve())}
             | {"EUGO_EXPORTER_IMAGE": exporter_image}
+            | ({"EUGO_STORAGE_CLASS": storage_class} if storage_class else {})
             | {name: os.environ[name] for name in MEASURES if name in os.environ},
             "oauth_no_confirm": True,
             "oauth_client_allowed_scopes": ["admin-ui"],

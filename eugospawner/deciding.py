@@ -298,7 +298,7 @@ class DecidingSpawner(KubeSpawner):
                     record,
                     admitted.demand,
                     revision=self._revision,
-                    wish=records.wish_of(self.user_options),
+                    wish=records.wish_of(self.user_options, admitted.grant.mounts),
                 )
             except StoreError:
                 # Ending it would wait for the same store again; if it was recorded after all, it

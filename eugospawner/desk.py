@@ -30,7 +30,7 @@ from eugospawner.policy.permissions import Workspace as Target
 from eugospawner.policy.permissions import has
 from eugospawner.policy.quota import NOTHING_USED
 from eugospawner.policy.roles import Action
-from eugospawner.policy.volumes import Volumes
+from eugospawner.policy.volumes import Volumes, project_named_in
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
 from eugospawner.store import Brief, open_store
@@ -218,19 +218,25 @@ class Desk:
             volumes=Volumes(
                 by_key=brief.volumes,
                 held=brief.held,
-                attached=await self._attached(owner, brief.volumes.values()),
+                attached=await self._attached(owner, brief.volumes),
             ),
             workspaces=brief.workspaces,
             cluster=await self.watches.view(catalog.gpu_models, self._log.warning),
             now=now,
         )
 
-    async def _attached(self, owner: str, volumes: Iterable[Volume]) -> tuple[Attachment, ...]:
-        """Return what of *owner* is in use where no second Node can have it, as far as that is known."""
+    async def _attached(self, owner: str, volumes: Mapping[str, Volume]) -> tuple[Attachment, ...]:
+        """Return what *owner* may mount and is in use where no second Node can have it, as far as that is known."""
         try:
             await self.watches.started(self.watches.pods)
-            keys = {each.claim_name: each.key for each in volumes}
-            seen = tuple(attachments.of_pods(self.watches.pods.of_owner(owner), owner, keys))
+            pods = self.watches.pods
+            keys = {each.claim_name: reference for reference, each in volumes.items()}
+            shared = {claim: each for claim, each in keys.items() if project_named_in(each)}
+            seen = [
+                *attachments.of_pods(pods.of_owner(owner), owner, keys),
+                # Of others' only what is not theirs alone; and as long as projects have no volumes, nobody's.
+                *attachments.of_others(pods.resources.values() if shared else (), owner, shared),
+            ]
             bound = {
                 claim: await cluster.is_on_one_node(self._api, self._namespace, claim)
                 for claim in sorted({claim for claim, _ in seen})

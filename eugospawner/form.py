@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.capacity import ClusterView
     from eugospawner.policy.decisions import Refusal
     from eugospawner.policy.standing import Standing, StorageStanding
-    from eugospawner.policy.volumes import Volumes
+    from eugospawner.policy.volumes import Volume, Volumes
     from eugospawner.store import Workspace
 
 #: For the hub's `template_paths`: the pages that carry the form.
@@ -212,7 +212,9 @@ def render(
             limits=catalog.limits,
             rows=rows,
             volume_at_fault=_volume_at_fault(rows),
-            owned=[(each.key, size(each.size_bytes)) for each in volumes.by_key.values()],
+            owned=[
+                (reference, _about(reference, each)) for reference, each in volumes.by_key.items()
+            ],
             storage=catalog.storage,
             whole_gpu=WHOLE_PERCENT,
             preflight=preflight,
@@ -220,6 +222,16 @@ def render(
             home_url=f"{base_url.rstrip('/')}/home",
             module=assets.url(base_url, "form.js"),
         )
+    )
+
+
+def _about(reference: str, volume: Volume) -> str:
+    """Return what helps to choose a volume."""
+    project = volume_rules.project_named_in(reference)
+    return (
+        f"{size(volume.size_bytes)}, of the project {project}"
+        if project
+        else size(volume.size_bytes)
     )
 
 
@@ -263,7 +275,7 @@ def _rows(catalog: Catalog, options: Mapping[str, object]) -> Iterator[VolumeRow
         yield VolumeRow(
             claim=row.claim,
             path=row.path,
-            claim_invalid=not volume_rules.is_key(row.claim)
+            claim_invalid=not volume_rules.is_key(row.claim.partition("@")[0])
             or any(row.claim == other.claim for other in before),
             path_invalid=volume_rules.problem_of_path(row.path, catalog.storage.home_path)
             is not None

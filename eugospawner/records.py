@@ -13,11 +13,11 @@ from eugospawner.store import NewSession, Session, Wish
 from eugospawner.store.refusals import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
     from logging import Logger
 
-    from eugospawner.policy.decisions import Admitted
+    from eugospawner.policy.decisions import Admitted, Mount
     from eugospawner.policy.quota import Demand
     from eugospawner.settings import Settings
     from eugospawner.store import Store
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS: Final = 1
 
 
-def wish_of(options: Mapping[str, Any] | None) -> Wish:
-    """Return what is recorded of a workspace that starts with admitted JSON *options*."""
+def wish_of(options: Mapping[str, Any] | None, mounts: Sequence[Mount] = ()) -> Wish:
+    """Return what is recorded of a workspace that starts with JSON *options*, for which *mounts* were granted."""
     words = dict(options or {})
+    if mounts:
+        # In full: whose volume a key names must not change when somebody makes another of that name.
+        words["volumes"] = [{"claim": each.key, "mount_path": each.mount_path} for each in mounts]
     return Wish(name=words.pop("name", None), options=words)
 
 

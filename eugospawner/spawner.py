@@ -24,6 +24,7 @@ from eugospawner.deciding import DecidingSpawner
 from eugospawner.manifests import allocation, claims, configured, gate, labels, storage
 from eugospawner.policy.errors import ClusterError, StoreError
 from eugospawner.policy.lifecycle import Ending
+from eugospawner.policy.volumes import project_named_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -148,8 +149,9 @@ class EugoSpawner(DecidingSpawner):
         await cluster.ensure_volume_claim(self.api, self.namespace, home, known=self._pvc_exists)
         self._pvc_exists = True
         for mount in grant.mounts:
-            # The record first: a volume without one would be nobody's.
-            await self.record_volume(storage.to_volume(mount, owner=grant.owner))
+            if not project_named_in(mount.key):
+                # The record first: a volume without one would be nobody's.
+                await self.record_volume(storage.to_volume(mount, owner=grant.owner))
             claim = storage.make_volume_claim(
                 mount,
                 owner=grant.owner,

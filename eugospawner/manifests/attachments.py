@@ -6,6 +6,7 @@ A Pod without a Node has attached nothing yet, and one that has ended nothing an
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eugospawner.manifests.pod import HOME_VOLUME
@@ -47,6 +48,17 @@ def of_pods(
             key = HOME if volume["name"] == HOME_VOLUME else keys.get(claim)
             if claim and key is not None:
                 yield claim, Attachment(key=key, node=spec["nodeName"], server=server)
+
+
+def of_others(
+    pods: Iterable[Json], owner: str, keys: Mapping[str, str]
+) -> Iterator[tuple[str, Attachment]]:
+    """Yield which of the claims *keys* the *pods* of others than *owner* have attached; as `of_pods`."""
+    for pod in pods:
+        if (other := owner_of(pod)) != owner:
+            for claim, each in of_pods((pod,), other, keys):
+                if claim in keys:
+                    yield claim, replace(each, is_others=True)
 
 
 def pinned(required: Iterable[Json], node: str) -> list[Json]:

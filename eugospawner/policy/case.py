@@ -15,6 +15,7 @@ from eugospawner.policy.catalog import DEFAULT_QUEUE, WHOLE_PERCENT, Kind
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.limits import limits_of, subjects_of
 from eugospawner.policy.quota import SHORTEST, Amounts, Demand, mib
+from eugospawner.policy.volumes import meant
 from eugospawner.policy.windows import Open, open_now
 
 if TYPE_CHECKING:
@@ -208,11 +209,15 @@ def resolve(
         profile = catalog.profiles[catalog.default_profile]
     flavor = request.flavor if request.flavor in profile.flavors else profile.flavors[0]
     project = accounts.find(request.project) or accounts.personal
+    mounts = tuple(
+        replace(each, claim=meant(each.claim, project.key, volumes.by_key))
+        for each in request.volumes
+    )
     queue = catalog.queues.get(request.queue or DEFAULT_QUEUE)
     if queue is None or not project.plan.offers_queue(queue.key):
         queue = catalog.queues[DEFAULT_QUEUE]
     return Case(
-        request=request,
+        request=replace(request, volumes=mounts) if mounts else request,
         actor=actor,
         catalog=catalog,
         accounts=accounts,

@@ -22,7 +22,7 @@ from eugospawner.policy.limits import limits_of, used_words, words_of
 from eugospawner.policy.quota import MIB, Exceeds, Resource, Span, SubjectKind, fit
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
-from eugospawner.policy.volumes import HOME
+from eugospawner.policy.volumes import HOME, project_named_in
 from eugospawner.policy.windows import next_opening, open_now
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from eugospawner.policy.decisions import Gpus
     from eugospawner.policy.quota import Exceeded, Limit, Subject
     from eugospawner.policy.storage import StorageLimit
+    from eugospawner.policy.volumes import Attachment
 
 _ASK_FOR_PLAN: Final = "Ask a project manager to bind a plan that includes"
 
@@ -392,7 +393,11 @@ _MORE_OF: Final = {
 
 def volumes_within_limits(case: Case) -> Iterator[Refusal]:
     """Refuse new volumes for which plan or quotas have no room."""
-    new = [each for each in case.request.volumes if each.claim not in case.volumes.by_key]
+    new = [
+        each
+        for each in case.request.volumes
+        if each.claim not in case.volumes.by_key and not project_named_in(each.claim)
+    ]
     limits = storage.limits_of(
         case.request.owner, case.project, case.catalog.storage_quotas, case.now
     )
@@ -422,9 +427,9 @@ def volumes_attached(case: Case) -> Iterator[Refusal]:
         yield Refusal(
             reason=Reason.VOLUME_ATTACHED,
             word="volumes",
-            sentence=f"{_volume(first.key)} is in use by {_server(first.server)}, and "
+            sentence=f"{_volume(first.key)} is in use by {_user(first)}, and "
             f"{', '.join(_volume(each.key).lower() for each in elsewhere)} by "
-            f"{_server(elsewhere[0].server)}, on another Node; a volume is attached to one Node at a "
+            f"{_user(elsewhere[0])}, on another Node; a volume is attached to one Node at a "
             "time. Stop one of them, or leave that volume out.",
             change={"volumes": tuple(e for e in case.request.volumes if e.claim not in keys)},
         )
@@ -435,9 +440,9 @@ def volumes_attached(case: Case) -> Iterator[Refusal]:
         yield Refusal(
             reason=Reason.VOLUME_ATTACHED,
             word="gpu_model" if HOME in keys else "volumes",
-            sentence=f"{_volume(last.key)} is in use by {_server(last.server)}, on a Node without "
+            sentence=f"{_volume(last.key)} is in use by {_user(last)}, on a Node without "
             f"such GPUs ({gpus.count} × {gpus.model.key}); a volume is attached to one Node "
-            f"at a time. Stop {_server(last.server)} first, or choose "
+            f"at a time. Stop {_user(last)} first, or choose "
             f"{'another model' if HOME in keys else 'another model, or leave that volume out'}.",
             change={} if HOME in keys else {"volumes": kept},
         )
@@ -452,8 +457,10 @@ def _volume(key: str) -> str:
     return f"The volume “{key}”" if key else "Your home"
 
 
-def _server(server: str) -> str:
-    return f"“{server}”" if server else "your default workspace"
+def _user(attached: Attachment) -> str:
+    if attached.is_others:
+        return "a workspace of somebody else in the project"
+    return f"“{attached.server}”" if attached.server else "your default workspace"
 
 
 def _over_plan(

@@ -93,6 +93,11 @@ def payers_of(owner: str, project: Project) -> tuple[Subject, ...]:
     return tuple(payers)
 
 
+def payers_for(project: Project) -> tuple[Subject, ...]:
+    """Return all for whom counts what is *project*'s own: it first."""
+    return payers_of("", project)[1:]
+
+
 def subjects_of(owner: str, project: Project, queue: Queue) -> tuple[Subject, ...]:
     """Return all on whose account a session runs: owner, project and queue first."""
     payers = payers_of(owner, project)

@@ -66,6 +66,7 @@ class Reason(StrEnum):
     MEMORY_OUT_OF_BOUNDS = "memory-out-of-bounds"
     MORE_THAN_PLAN = "more-than-plan"
     VOLUME_NAME = "volume-name"
+    VOLUME_UNKNOWN = "volume-unknown"
     VOLUME_DUPLICATE = "volume-duplicate"
     MOUNT_PATH_UNSAFE = "mount-path-unsafe"
     MOUNT_PATH_DUPLICATE = "mount-path-duplicate"
@@ -247,6 +248,9 @@ RULES: Final[Mapping[Reason, Rule]] = {
         meaning="The workspace alone is more than the plan allows at once.",
     ),
     Reason.VOLUME_NAME: Rule(status=400, who=Who.YOU, meaning="The volume's name cannot be used."),
+    Reason.VOLUME_UNKNOWN: Rule(
+        status=403, who=Who.YOU, meaning="The workspace's project has no such volume."
+    ),
     Reason.VOLUME_DUPLICATE: Rule(
         status=400, who=Who.YOU, meaning="The same volume is mounted twice."
     ),

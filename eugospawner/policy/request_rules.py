@@ -198,14 +198,28 @@ def storage(case: Case) -> Iterator[Refusal]:
             reason=Reason.TOO_MANY_VOLUMES,
             word="volumes",
             sentence=f"{len(asked)} volumes were requested; a workspace may mount {most}.",
-            change={"volumes": _acceptable(asked[:most], home)},
+            change={"volumes": _acceptable(asked[:most], case)},
         )
         return  # the list is not worth reading
     # The nearest request drops the volume: guessing another path would surprise.
-    change = {"volumes": _acceptable(asked, home)}
+    change = {"volumes": _acceptable(asked, case)}
     for index, volume in enumerate(asked):
         before = asked[:index]
-        if not volume_rules.is_key(volume.claim):
+        if project := volume_rules.project_named_in(volume.claim):
+            if not _is_the_projects(volume, case):
+                yield Refusal(
+                    reason=Reason.VOLUME_UNKNOWN,
+                    word="volumes",
+                    sentence=f"The project {case.project.display_name} has no volume "
+                    f"{volume.claim!r}: "
+                    + (
+                        "choose one that it has, or leave it out."
+                        if project == case.project.key
+                        else "a workspace mounts volumes of its own project alone. Choose that project, or leave it out."
+                    ),
+                    change=change,
+                )
+        elif not volume_rules.is_key(volume.claim):
             yield Refusal(
                 reason=Reason.VOLUME_NAME,
                 word="volumes",
@@ -238,12 +252,18 @@ def storage(case: Case) -> Iterator[Refusal]:
             )
 
 
-def _acceptable(asked: tuple[VolumeRequest, ...], home: str) -> tuple[VolumeRequest, ...]:
+def _is_the_projects(volume: VolumeRequest, case: Case) -> bool:
+    """Whether it is a volume that the project of the workspace has."""
+    project = volume_rules.project_named_in(volume.claim)
+    return project == case.project.key and volume.claim in case.volumes.by_key
+
+
+def _acceptable(asked: tuple[VolumeRequest, ...], case: Case) -> tuple[VolumeRequest, ...]:
     kept: list[VolumeRequest] = []
+    home = case.catalog.storage.home_path
     for volume in asked:
-        fine = volume_rules.is_key(volume.claim) and not volume_rules.problem_of_path(
-            volume.mount_path, home
-        )
+        is_fit = volume_rules.is_key(volume.claim) or _is_the_projects(volume, case)
+        fine = is_fit and not volume_rules.problem_of_path(volume.mount_path, home)
         clash = any(
             volume.claim == other.claim or volume_rules.overlap(volume.mount_path, other.mount_path)
             for other in kept

@@ -1,7 +1,7 @@
 """
 Storage: how much room extra volumes have, by plan and by quota.
 
-A volume counts for its owner and for the project in whose workspace it was made, with the group
+A volume counts for its owner, if it is not a project's, and for the project in whose workspace it was made, with the group
 and the organization behind that project, from its creation until it is deleted, whether anything
 mounts it or not; its size is what counts, not what is written to it. `exceeded` is the one rule:
 the form asks it about volumes as last read, the store about volumes in the transaction that adds
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eugospawner.policy.limits import EACH, payers_of
+from eugospawner.policy.limits import EACH, payers_for, payers_of
 from eugospawner.policy.quota import Subject, SubjectKind
 
 if TYPE_CHECKING:
@@ -65,6 +65,13 @@ def limits_of(
 ) -> tuple[StorageLimit, ...]:
     """Return what limits a new volume of *owner* in *project*: the plan, then quotas in order."""
     return tuple(_limits(owner, project, quotas, now))
+
+
+def limits_for(
+    project: Project, quotas: Iterable[StorageQuota], now: datetime
+) -> tuple[StorageLimit, ...]:
+    """Return what limits a new volume of *project* itself: quotas in order; plans are about what people make."""
+    return tuple(_amounts(payers_for(project), quotas, now))
 
 
 def limits_about(

@@ -1,8 +1,9 @@
 """
 Volumes: which extra volumes an owner has, where they may be mounted, and where they are attached.
 
-A request names a volume by its key among the owner's; the PersistentVolumeClaim behind it is
-ours to know. A key that does not exist yet makes a new volume. Mount paths are absolute,
+A request names a volume by its key among the owner's, or as ``data@vision``: the volume ``data`` of the
+project ``vision``, for whose workspaces it is; the PersistentVolumeClaim behind it is ours to know. A key that
+neither has makes a new volume of the owner. Mount paths are absolute,
 normalised, unique, outside system folders and the home. Most volumes are attached to one Node at a
 time, so whatever mounts one that is in use has to run there. Source: design §§5 and 9; F44.
 """
@@ -33,10 +34,10 @@ _SYSTEM: Final = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
     """
-    An extra volume of an owner.
+    An extra volume of an owner, or of a project.
 
     Attributes:
-        key: The owner's name for it.
+        key: Its holder's name for it.
         claim_name: The PersistentVolumeClaim's name.
     """
 
@@ -47,6 +48,7 @@ class Volume:
 
 #: The key of the home; no extra volume can have it.
 HOME: Final = ""
+_PROJECT: Final = "project/"
 #: What the home is called in addresses and archives; no extra volume is.
 HOME_NAME: Final = "home"
 
@@ -57,13 +59,15 @@ class Attachment:
     A volume that is attached to one Node, and to no other meanwhile.
 
     Attributes:
-        key: The owner's name for it; `HOME` for the home.
+        key: As a request names it; `HOME` for the home.
         server: The workspace that uses it; empty for the default one.
+        is_others: Whether that workspace is somebody else's: the volume is a project's.
     """
 
     key: str
     node: str
     server: str
+    is_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +76,7 @@ class Volumes:
     The extra volumes that one owner may mount, and what all of them come to.
 
     Attributes:
-        by_key: Each by the owner's name for it.
+        by_key: Each as a request names it.
         held: Bytes that the volumes of whoever pays for them have; an absent one has none.
         attached: Those that are in use where no second Node can have them, as last seen.
     """
@@ -85,7 +89,9 @@ class Volumes:
         """Return of the home and the volumes *keys* those that another workspace than *server* uses, each once."""
         wanted = {HOME, *keys}
         found = {
-            each.key: each for each in self.attached if each.key in wanted and each.server != server
+            each.key: each
+            for each in self.attached
+            if each.key in wanted and (each.is_others or each.server != server)
         }
         return tuple(sorted(found.values(), key=lambda each: each.key))
 
@@ -93,6 +99,39 @@ class Volumes:
 def is_key(key: str) -> bool:
     """Whether *key* can name a volume."""
     return _KEY.fullmatch(key) is not None
+
+
+def holder_of(project: str) -> str:
+    """Return as whom a project has its volumes, where people have theirs by their names: no user's name has a slash."""
+    return f"{_PROJECT}{project}"
+
+
+def project_of(holder: str) -> str | None:
+    """Return which project *holder* is; `None`: it is somebody."""
+    return holder.removeprefix(_PROJECT) if holder.startswith(_PROJECT) else None
+
+
+def reference_to(holder: str, key: str) -> str:
+    """Return how requests name the volume *key* of *holder*: an owner's by its key, a project's as ``data@vision``."""
+    project = project_of(holder)
+    return key if project is None else f"{key}@{project}"
+
+
+def place_of(reference: str, owner: str) -> tuple[str, str]:
+    """Return the holder and the key of the volume that *owner* calls *reference*."""
+    key, _, project = reference.partition("@")
+    return (holder_of(project), key) if project else (owner, reference)
+
+
+def project_named_in(reference: str) -> str:
+    """Return the project whose volume *reference* names; empty: it is no project's."""
+    return reference.partition("@")[2]
+
+
+def meant(reference: str, project: str, by_key: Mapping[str, Volume]) -> str:
+    """Return *reference* in full: a key that the owner has not, and *project* has, names the project's."""
+    full = reference_to(holder_of(project), reference)
+    return full if reference not in by_key and full in by_key else reference
 
 
 def name_of(key: str) -> str:

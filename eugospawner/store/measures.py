@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import Connection, and_, bindparam, delete, literal, or_, select, union, update
 
 from eugospawner.policy.lifecycle import State
-from eugospawner.policy.volumes import HOME
+from eugospawner.policy.volumes import HOME, holder_of
 from eugospawner.store.statements import InsertNew
 from eugospawner.store.tables import MeasureRow, VolumeRow, WorkspaceRow, table_of
 from eugospawner.store.types import storable
@@ -253,9 +253,18 @@ _VOLUMES_DUE: Final = (
     )
     .where(_IS_DUE)
 )
-_BOTH_DUE: Final = union(_HOMES_DUE, _VOLUMES_DUE).subquery()
+_PROJECTS_DUE: Final = (
+    select(_VOLUME.owner, _VOLUME.key.label("volume"))
+    .select_from(
+        _VOLUMES.join(
+            _WORKSPACES, _VOLUME.owner == literal(holder_of("")).concat(_WORKSPACE.project)
+        ).outerjoin(_TABLE, and_(_COLUMN.owner == _VOLUME.owner, _COLUMN.volume == _VOLUME.key))
+    )
+    .where(_IS_DUE)
+)
+_ALL_DUE: Final = union(_HOMES_DUE, _VOLUMES_DUE, _PROJECTS_DUE).subquery()
 _DUE: Final = (
-    select(_BOTH_DUE).order_by(_BOTH_DUE.c.owner, _BOTH_DUE.c.volume).limit(bindparam("limit"))
+    select(_ALL_DUE).order_by(_ALL_DUE.c.owner, _ALL_DUE.c.volume).limit(bindparam("limit"))
 )
 _WANT: Final[Write[dict[str, Any], None]] = Write(
     apply=_want, key=lambda row: (row["owner"], row["volume"]), what="have a volume measured"

@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import NOTHING_USED
+from eugospawner.policy.volumes import holder_of
 from eugospawner.store import schema
 from eugospawner.store.audit import AuditLog
 from eugospawner.store.book import ALL_SPANS, read_days, read_usage
@@ -36,7 +37,7 @@ from eugospawner.store.workspaces import Workspaces, read_holders, read_workspac
 from eugospawner.store.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -136,7 +137,7 @@ class Store:
         volumes_of: str | None = None,
         workspaces_of: str | None = None,
         name: str | None = None,
-        projects: Iterable[str] = (),
+        projects: Collection[str] = (),
     ) -> Brief:
         """
         Return what a decision reads, at one go: going to the database costs more than reading.
@@ -146,7 +147,7 @@ class Store:
             subjects: Whose usage is wanted, and with *volumes_of* what their volumes have.
             since: Usage of periods that end after this; needed with *subjects*.
             spans: Usage of these alone, at least one.
-            volumes_of: Owner whose volumes are wanted; `None`: nobody's.
+            volumes_of: Owner whose volumes are wanted, with those of *projects*; `None`: nobody's.
             workspaces_of: Owner whose workspaces are wanted; `None`: nobody's.
             name: Of a workspace, whose holders in *projects* are wanted; `None`: of none.
 
@@ -161,7 +162,9 @@ class Store:
                 usage=NOTHING_USED
                 if since is None
                 else read_usage(connection, whom, since=since, spans=spans),
-                volumes={} if volumes_of is None else read_volumes(connection, volumes_of),
+                volumes={}
+                if volumes_of is None
+                else read_volumes(connection, (volumes_of, *map(holder_of, projects))),
                 held={} if volumes_of is None else read_held(connection, whom),
                 workspaces=()
                 if workspaces_of is None

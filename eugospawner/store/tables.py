@@ -68,7 +68,7 @@ class Base(DeclarativeBase):
 
 
 class VolumeRow(Base):
-    """An extra volume of an owner."""
+    """An extra volume of somebody, or of a project: its owner is `policy.volumes.holder_of` that."""
 
     __tablename__ = "volumes"
     __table_args__ = (

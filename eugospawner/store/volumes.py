@@ -1,5 +1,5 @@
 """
-Volumes: the extra volumes of owners, by the owner's key, and how much room they take.
+Volumes: the extra volumes of people and projects, by their holder's key, and how much room they take.
 
 The store is where a volume's key becomes the name of a PersistentVolumeClaim, so that a request
 can never name a claim itself. A claim belongs to one volume only; offering it to a second is
@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from eugospawner.policy.errors import StoreError
 from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.policy.storage import exceeded
-from eugospawner.policy.volumes import Volume
+from eugospawner.policy.volumes import Volume, project_of, reference_to
 from eugospawner.store.statements import InsertNew
 from eugospawner.store.tables import VolumeRow, table_of
 from eugospawner.store.types import storable
@@ -40,10 +40,11 @@ class Volumes:
         self._writer = writer
 
     async def of_owner(self, owner: str) -> Mapping[str, Volume]:
-        """Return the volumes of *owner* by key, in the order of keys."""
-        return await self._database.look(
-            "read the volumes of an owner", lambda connection: read_volumes(connection, owner)
+        """Return the volumes of *owner*, a person or `policy.volumes.holder_of` a project, by key, in the order of keys."""
+        found = await self._database.look(
+            "read the volumes of an owner", lambda connection: read_volumes(connection, (owner,))
         )
+        return {each.key: each for each in found.values()}
 
     async def held(self, subjects: Iterable[Subject]) -> Mapping[Subject, int]:
         """Return how many bytes the volumes of each of *subjects* have; without those that have none."""
@@ -61,6 +62,7 @@ class Volumes:
             for row in rows
             for kind, name in _PAYERS.items()
             if row[name] is not None
+            and not (kind is SubjectKind.USER and project_of(row[name]) is not None)
         )
 
     async def add(
@@ -77,7 +79,7 @@ class Volumes:
 
         Args:
             payers: For whom it counts: its owner and project, and the group and the organization
-                behind the project, as `policy.limits.payers_of` returns them.
+                behind the project, as `policy.limits.payers_of` returns them, or `payers_for` of a project's.
             limits: What leaves room for a new one.
 
         Returns:
@@ -88,13 +90,13 @@ class Volumes:
                 volume to another claim.
         """
         row = {
+            **dict.fromkeys(_PAYERS.values()),
+            **{_PAYERS[each.kind]: each.key for each in payers},
             "owner": owner,
             "key": volume.key,
             "claim_name": volume.claim_name,
             "size_bytes": volume.size_bytes,
             "created_at": at,
-            **dict.fromkeys(_PAYERS.values()),
-            **{_PAYERS[each.kind]: each.key for each in payers},
         }
         return await self._writer.write(_ADD, _Adding(row=storable(row), limits=tuple(limits)))
 
@@ -109,10 +111,13 @@ class Volumes:
         return await self._writer.write(_REMOVE, row)
 
 
-def read_volumes(connection: Connection, owner: str) -> Mapping[str, Volume]:
-    """Return the volumes of *owner* by key, in the order of keys."""
-    rows = connection.execute(_OF_OWNER, storable({"owner": owner})).mappings()
-    return {row["key"]: Volume(**row) for row in rows}
+def read_volumes(connection: Connection, holders: Iterable[str]) -> Mapping[str, Volume]:
+    """Return the volumes of *holders*, one person and projects, as requests of that person name them, in the order of keys."""
+    wanted = {"owners": [storable({"owner": each})["owner"] for each in holders]}
+    return {
+        reference_to(owner, key): Volume(key=key, claim_name=claim_name, size_bytes=size_bytes)
+        for owner, key, claim_name, size_bytes in connection.execute(_OF_OWNERS, wanted)
+    }
 
 
 def read_held(connection: Connection, subjects: Iterable[Subject]) -> dict[Subject, int]:
@@ -203,10 +208,10 @@ _INSERT: Final = InsertNew(_TABLE)
 _OF_CLAIMS: Final = select(_COLUMN.owner, _COLUMN.key, _COLUMN.claim_name).where(
     _COLUMN.claim_name.in_(bindparam("claim_names", expanding=True))
 )
-_OF_OWNER: Final = (
-    select(_COLUMN.key, _COLUMN.claim_name, _COLUMN.size_bytes)
-    .where(_COLUMN.owner == bindparam("owner"))
-    .order_by(_COLUMN.key)
+_OF_OWNERS: Final = (
+    select(_COLUMN.owner, _COLUMN.key, _COLUMN.claim_name, _COLUMN.size_bytes)
+    .where(_COLUMN.owner.in_(bindparam("owners", expanding=True)))
+    .order_by(_COLUMN.key, _COLUMN.owner)
 )
 _PLACES: Final = select(_COLUMN.owner, _COLUMN.key).where(
     _COLUMN.owner.in_(bindparam("owners", expanding=True))

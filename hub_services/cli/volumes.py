@@ -32,7 +32,7 @@ def _path(volume: str) -> str:
 
 @click.group()
 def volume() -> None:
-    """Volumes: homes, and extra volumes of people. Name one as `home`, `data` or `OWNER/data`."""
+    """Volumes: homes, and extra ones. Name one as `home`, `data`, `OWNER/data` or, of a project, `data@vision`."""
 
 
 @volume.command(name="list")
@@ -93,6 +93,27 @@ def measure(session: Session, /, volume: str) -> None:
         message = f"It could not be measured: {found['problem']}"
         raise click.ClickException(message)
     session.show(found, lambda console: _show(console, found))
+
+
+@volume.command()
+@click.argument("volume")
+@click.option("--size", default="", help="200Gi; left out: what a person's new volume has.")
+@click.pass_obj
+def create(session: Session, /, volume: str, size: str) -> None:
+    """
+    Make VOLUME for a project, whose members mount it by that name; people make theirs at a start.
+
+    \b
+    Example:
+      eugo volume create datasets@vision --size 200Gi
+    """
+    key, at, project = volume.partition("@")
+    if not at:
+        message = "name it with its project: datasets@vision"
+        raise click.BadParameter(message, param_hint="VOLUME")
+    words = {"project": project, "key": key, "size": size}
+    found = _client(session).post("/volumes", words)
+    session.show(found, lambda console: _show_list(console, {"volumes": [found], "room": []}))
 
 
 @volume.command()

@@ -71,6 +71,9 @@ class Settings:
     image: str
     """EUGO_EXPORTER_IMAGE: image of the Pods that read volumes; it has Python 3 and this package."""
 
+    storage_class: str
+    """EUGO_STORAGE_CLASS: StorageClass of projects' new volumes; default: the cluster's."""
+
     measure_every: timedelta | None
     """EUGO_MEASURE_HOURS: how old a measure may be of a volume in use; default: 24; 0: none is made unasked."""
 
@@ -94,6 +97,7 @@ class Settings:
             catalog=Path(environment["EUGO_CATALOG"]),
             namespace=environment.get("EUGO_NAMESPACE") or "eugo",
             image=environment["EUGO_EXPORTER_IMAGE"],
+            storage_class=environment.get("EUGO_STORAGE_CLASS", ""),
             measure_every=timedelta(hours=int(told)) or None,
         )
 
@@ -220,6 +224,7 @@ async def main(environment: Mapping[str, str], ended: asyncio.Event) -> None:
             resizer=resizer,
             clock=clock,
             slug=slug_of,
+            storage_class=settings.storage_class,
             wake=wakeup.set,
         )
         restorer = Restorer(office=office, open_store=store, exporters=exporters, clock=clock)

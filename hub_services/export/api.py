@@ -128,6 +128,21 @@ def operations(
             run=storeroom.listed,
         ),
         Operation(
+            method="POST",
+            path="/volumes",
+            name="create_volume",
+            summary="Make a volume for a project; people make theirs by naming them at a start.",
+            body=models.NewVolume,
+            answer=models.Volume,
+            refuses=(
+                DoorReason.NOT_FOUND,
+                DoorReason.ALREADY_THERE,
+                DoorReason.CLUSTER_UNAVAILABLE,
+                Reason.STORAGE_EXHAUSTED,
+            ),
+            run=storeroom.create,
+        ),
+        Operation(
             method="GET",
             path=_VOLUME,
             name="get_volume",

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner.policy.volumes import HOME_NAME, name_of
+from eugospawner.policy.volumes import HOME_NAME, name_of, project_named_in
 from hub_services.common.problems import DoorReason, Fault, FieldProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from eugospawner.policy.accounts import Accounts
 
 ZIP: Final = "zip"
 
@@ -30,6 +32,17 @@ def mounts_of(options: Mapping[str, Any], home_path: str) -> dict[str, str]:
         if isinstance(each, dict) and isinstance(each.get("claim"), str):
             mounts[str(each.get("mount_path", ""))] = name_of(each["claim"])
     return mounts
+
+
+def without_lost(mounts: Mapping[str, str], accounts: Accounts) -> dict[str, str]:
+    """Return *mounts* without the volumes of projects that their owner has left: what is in them is not theirs to take."""
+    return {path: name for path, name in mounts.items() if project_left((name,), accounts) is None}
+
+
+def project_left(names: Iterable[str], accounts: Accounts) -> str | None:
+    """Return a project whose volume is among *names*, and that their owner is not in (any more); `None`: there is none."""
+    projects = filter(None, map(project_named_in, names))
+    return next((each for each in projects if accounts.find(each) is None), None)
 
 
 def document_of(notebook: str, *, form: str, mounts: Mapping[str, str]) -> dict[str, Any]:

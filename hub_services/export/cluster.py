@@ -10,24 +10,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kubernetes_asyncio.client import CoreV1Api
 
 from eugospawner import cluster
 from eugospawner.manifests import labels
 from eugospawner.policy import units
+from eugospawner.policy.errors import ClusterError
 from eugospawner.policy.volumes import HOME
 from hub_services.common import owned
 from hub_services.export import manifest
 from hub_services.export.exporter.terms import PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from kubernetes_asyncio.client import ApiClient
 
     from hub_services.export.manifest import Attached
+
+_EXISTS: Final = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,7 @@ class Claim:
     The PersistentVolumeClaim of a volume.
 
     Attributes:
+        owner: A person, or `policy.volumes.holder_of` a project.
         key: The owner's name for the volume; `policy.volumes.HOME` for the home.
         size_bytes: What it asks for.
         capacity_bytes: What it has; 0: none yet.
@@ -117,10 +121,27 @@ class Cluster:
             _content_type="application/merge-patch+json",
         )
 
-    async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None:
-        """Return where one of *claims* is attached now; `None`: nowhere."""
-        pods = await self._pods(f"{labels.USER}={owner_slug}")
-        return manifest.attached_at(pods, claims)
+    async def attached(
+        self, owner_slug: str, claims: Sequence[str], projects: Collection[str] = ()
+    ) -> Attached | None:
+        """Return where one of *claims* is attached now, by the owner's Pods or by those of *projects*; `None`: nowhere."""
+        selectors = [
+            f"{labels.USER}={owner_slug}",
+            *(f"{labels.PROJECT}={each}" for each in projects),
+        ]
+        for selector in selectors:
+            if (found := manifest.attached_at(await self._pods(selector), claims)) is not None:
+                return found
+        return None
+
+    async def make(self, claim: owned.Json) -> None:
+        """Create the claim of a volume; one that is there is fine."""
+        method = self._core.create_namespaced_persistent_volume_claim
+        try:
+            await cluster.call("make a volume", method, self._namespace, claim)
+        except ClusterError as error:
+            if error.status != _EXISTS:
+                raise
 
     async def exporters(self, export: str = "") -> tuple[Exporter, ...]:
         """Return the exporters, of one export or all."""

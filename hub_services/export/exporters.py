@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiohttp
 
 from eugospawner.policy.errors import ClusterError, EugoError
-from eugospawner.policy.volumes import key_of, name_of
+from eugospawner.policy.volumes import key_of, place_of, project_of
 from hub_services.export import choosing, links, manifest
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
+        Collection,
         Iterable,
         Mapping,
         Sequence,
@@ -58,7 +59,9 @@ class Cluster(Protocol):
 
     async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
-    async def attached(self, owner_slug: str, claims: Sequence[str]) -> Attached | None: ...  # noqa: D102
+    async def attached(  # noqa: D102
+        self, owner_slug: str, claims: Sequence[str], projects: Collection[str] = ()
+    ) -> Attached | None: ...
 
     async def exporters(self, export: str = "") -> tuple[Exporter, ...]: ...  # noqa: D102
 
@@ -291,14 +294,20 @@ class Exporters:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _create(self, errand: Errand) -> None:
-        wanted = set(errand.volumes)
-        found = await self._cluster.claims_of(errand.owner, map(key_of, errand.volumes))
+        wanted = {place_of(key_of(name), errand.owner): name for name in errand.volumes}
+        found = [
+            each
+            for holder in dict.fromkeys(holder for holder, _ in wanted)
+            for each in await self._cluster.claims_of(
+                holder, [key for other, key in wanted if other == holder]
+            )
+        ]
         claims = {
-            name: each.name
+            wanted[each.owner, each.key]: each.name
             for each in found
-            if (name := name_of(each.key)) in wanted and not each.is_going
+            if (each.owner, each.key) in wanted and not each.is_going
         }
-        lacking = wanted - claims.keys()
+        lacking = set(errand.volumes) - claims.keys()
         if lacking:
             message = (
                 f"There is no volume {', '.join(sorted(lacking))} yet, or it was destroyed. "
@@ -315,7 +324,11 @@ class Exporters:
             token=errand.token,
             image=self._means.image,
             priority_class=await self._means.priority_class(),
-            attached=await self._cluster.attached(owner_slug, tuple(claims.values())),
+            attached=await self._cluster.attached(
+                owner_slug,
+                tuple(claims.values()),
+                [project for holder, _ in wanted if (project := project_of(holder)) is not None],
+            ),
             is_document=errand.is_document,
             is_restore=errand.is_restore,
         )

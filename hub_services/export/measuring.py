@@ -16,7 +16,7 @@ import aiohttp
 
 from eugospawner.policy.errors import ClusterError, EugoError
 from eugospawner.policy.lifecycle import State
-from eugospawner.policy.volumes import name_of
+from eugospawner.policy.volumes import holder_of, name_of
 from eugospawner.store.measures import Measure
 from hub_services.export.exporters import Errand, ExportError, errand_to
 
@@ -103,7 +103,8 @@ class Measurer:
             await store.measures.want_due(
                 before=now - self._every, settled=now - self._settled, at=now, limit=_MOST_DUE
             )
-        starting = {each.owner for each in await store.workspaces.in_state(State.STARTING)}
+        begin = await store.workspaces.in_state(State.STARTING)
+        starting = {each.owner for each in begin} | {holder_of(each.project) for each in begin}
         self._make_way(starting)
         for each in await store.measures.wanted(limit=_MOST_DUE):
             place = (each.owner, each.volume)

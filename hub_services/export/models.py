@@ -18,6 +18,7 @@ _TAKEN: Final = ConfigDict(frozen=True, extra="forbid")
 _NO_NUL: Final = r"^[^\u0000]+$"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_NO_NUL)]
 Folder = Annotated[str, StringConstraints(max_length=1000)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -176,8 +177,27 @@ class VolumePath(BaseModel):
     model_config = _TAKEN
 
     owner: Name = Field(description="Whose it is; `~`: of who asks.")
-    volume: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,48}$")] = Field(
-        description="`home`, or its key; one with the key `home` is `volume_home`."
+    volume: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]{1,48}(@[a-z0-9-]{1,40})?$")] = (
+        Field(
+            description=(
+                "`home`, or its key; one with the key `home` is `volume_home`. `data@vision`: the volume "
+                "`data` of the project `vision`, whosever it says before."
+            )
+        )
+    )
+
+
+class NewVolume(BaseModel):
+    """A volume for a project."""
+
+    model_config = _TAKEN
+
+    project: Key = Field(description="The project, which belongs to a group.")
+    key: Key = Field(description="What it is called there.")
+    size: str = Field(
+        default="",
+        max_length=32,
+        description="A Kubernetes quantity: `200Gi`; absent: what a person's new volume has.",
     )
 
 
@@ -229,8 +249,9 @@ class Volume(BaseModel):
 
     model_config = _GIVEN
 
-    owner: str
-    volume: str = Field(description="As in its address.")
+    owner: str = Field(description="A person; of a project's volume `project/` and its key.")
+    volume: str = Field(description="As requests and commands name it: `data`, `data@vision`.")
+    place: str = Field(description="In addresses, after `/volumes/`.")
     title: str = Field(description="As people read it.")
     bytes: int = Field(description="What it has.")
     size: str = Field(description="That as people read it.")
@@ -252,12 +273,13 @@ class Volume(BaseModel):
     measuring: bool = Field(description="It is being measured, or will be.")
     problem: str = Field(description="Why the last try to measure it failed; or empty.")
     mounted_by: list[Mounted]
-    is_own: bool = Field(description="It is who asks'.")
+    is_own: bool = Field(description="It is who asks', or a project's of theirs.")
+    project: str | None = Field(description="Which project it belongs to; null: to a person.")
     may_resize: bool = Field(description="Who asks may give it another size.")
     folders: list[FolderSize] = Field(
-        description="The largest in its root; its owner alone sees them."
+        description="The largest in its root; those whose it is alone see them."
     )
-    culprits: list[Culprit] = Field(description="What could go; its owner alone sees it.")
+    culprits: list[Culprit] = Field(description="What could go; those whose it is alone see it.")
     unreadable: int = Field(description="Folders that were not looked into.")
 
 

@@ -78,6 +78,7 @@ class Office:
         self._open_store = open_store
         self._exporters = exporters
         self._clock = clock
+        self._slug = slug
         self._prefix = prefix
         self._wake = wake
         self.lives = Lives(store=open_store, settings=newest.settings, now=clock.now, slug=slug)
@@ -154,8 +155,10 @@ class Office:
         if workspace.state in _WITHOUT_FILES:
             word = LOOKS[workspace.state].word
             raise Barred(Reason.WRONG_STATE, f"{workspace.name} is {word}: {lacking}.")
-        home = (await self._newest.settings()).catalog.storage.home_path
-        return workspace, choosing.mounts_of(workspace.options, home)
+        settings = await self._newest.settings()
+        mounts = choosing.mounts_of(workspace.options, settings.catalog.storage.home_path)
+        accounts = settings.directory.accounts_of(owner, self._slug(owner))
+        return workspace, choosing.without_lost(mounts, accounts)
 
     async def one(self, actor: Actor, path: models.ExportPath) -> models.Export:
         """Return an export to who took it, with how far it is."""
@@ -181,6 +184,11 @@ class Office:
         found = await store.exports.get(identifier)
         export = links.check(found, signature, by=actor.name, now=self._clock.now())
         await self.lives.find_for(actor, Action.DOWNLOAD, export.owner, export.server)
+        settings = await self._newest.settings()
+        accounts = settings.directory.accounts_of(export.owner, self._slug(export.owner))
+        if (left := choosing.project_left(export.choice, accounts)) is not None:
+            message = f"{export.owner} is not in the project {left} any more: its volumes are its members'."
+            raise Fault(DoorReason.NOT_PERMITTED, message)
         await store.audit.record(
             "download",
             object_of(export.owner, export.server),

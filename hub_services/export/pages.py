@@ -26,7 +26,7 @@ from hub_services.export.exporters import ExportError
 from hub_services.export.office import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from eugospawner.policy.accounts import Actor
@@ -197,14 +197,45 @@ class VolumesPage(_VolumePage):
     async def get(self) -> None:
         """Show one's own, somebody's, or everybody's."""
         owner = self.get_query_argument("owner", "").strip()
-        everybody = bool(self.get_query_argument("everybody", ""))
+        await self._show(owner, everybody=bool(self.get_query_argument("everybody", "")))
+
+    async def post(self) -> None:
+        """Make a volume for a project."""
+        typed = {
+            name: self.get_body_argument(name, "").strip() for name in ("project", "key", "size")
+        }
+        try:
+            made = await self._storeroom.create(self.actor, models.NewVolume(**typed))
+        except ValidationError:
+            problem = (
+                "Choose a project, and name the volume with lower-case letters, digits and hyphens."
+            )
+            await self._show("", typed=typed, fault=Fault(DoorReason.MALFORMED, problem))
+        except (Barred, Fault) as error:
+            await self._show("", typed=typed, fault=fault_of(error))
+        else:
+            self.redirect(f"{self.settings['prefix']}volumes/{made.place}", status=303)
+
+    async def _show(
+        self,
+        owner: str,
+        *,
+        everybody: bool = False,
+        typed: Mapping[str, str] | None = None,
+        fault: Fault | None = None,
+    ) -> None:
         try:
             query = models.VolumesQuery(owner=owner or None, everybody=everybody)
         except ValidationError as error:
             message = "There is nobody with this name."
             raise Fault(DoorReason.NOT_FOUND, message) from error
+        if fault is not None:
+            self.set_status(fault.status)
         self.render_page(
             "volumes.html",
+            typed=typed or {},
+            problem=None if fault is None else fault.to_problem(),
+            makes_for=await self._storeroom.makes_for(self.actor),
             found=await self._storeroom.listed(self.actor, query),
             owner=owner if owner != self.actor.name else "",
             everybody=everybody,

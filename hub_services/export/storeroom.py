@@ -1,26 +1,41 @@
 """
 Storeroom: the desk of volumes: what there is, how full it is, what could go, and how it becomes larger.
 
-Everybody sees their own; whoever may see somebody's usage sees sizes, and nobody but the owner sees the names of
-folders. Whoever sets quotas makes volumes larger, as far as plan and quotas leave room. Source: F82 to F84, F86.
+Everybody sees their own, and those of their projects; whoever may see the usage sees sizes, and nobody else the names of
+folders. Managers make volumes for projects; whoever sets quotas makes volumes larger. Both as far as plan and quotas
+leave room. Source: F44; F82 to F84, F86.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 from eugospawner import lines
+from eugospawner.manifests import storage
 from eugospawner.policy import units
+from eugospawner.policy.decisions import Mount
 from eugospawner.policy.errors import BadQuantity, ClusterError
 from eugospawner.policy.lifecycle import State
-from eugospawner.policy.limits import subjects_at_stake
+from eugospawner.policy.limits import payers_for, subjects_at_stake
 from eugospawner.policy.permissions import Platform, may, who_may
+from eugospawner.policy.permissions import Workspace as Target
 from eugospawner.policy.quota import SubjectKind
 from eugospawner.policy.reasons import Reason
 from eugospawner.policy.roles import Action
 from eugospawner.policy.standing import room_of
-from eugospawner.policy.storage import limits_about, limits_of
-from eugospawner.policy.volumes import HOME, key_of, name_of
+from eugospawner.policy.storage import exceeded, limits_about, limits_for, limits_of
+from eugospawner.policy.volumes import (
+    HOME,
+    HOME_NAME,
+    holder_of,
+    key_of,
+    name_of,
+    place_of,
+    project_of,
+    reference_to,
+)
 from eugospawner.store.resizes import Resize
 from hub_services.common.problems import DoorReason, Fault, FieldProblem, existing, permit
 from hub_services.export import choosing, models
@@ -29,7 +44,7 @@ from hub_services.export.office import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
-    from eugospawner.policy.accounts import Actor
+    from eugospawner.policy.accounts import Accounts, Actor, Person, Project
     from eugospawner.policy.storage import StorageLimit
     from eugospawner.settings import Settings
     from eugospawner.store import Store, Workspace
@@ -52,6 +67,8 @@ class Cluster(Protocol):
 
     async def claims_of(self, owner: str, keys: Iterable[str]) -> tuple[Claim, ...]: ...  # noqa: D102
 
+    async def make(self, claim: Mapping[str, object]) -> None: ...  # noqa: D102
+
 
 class Storeroom:
     """
@@ -59,6 +76,7 @@ class Storeroom:
 
     Args:
         slug: Makes a user's name fit for a label.
+        storage_class: Of projects' new volumes; empty: the cluster's default.
         wake: Has what was put on record be done now.
     """
 
@@ -71,6 +89,7 @@ class Storeroom:
         resizer: Resizer,
         clock: Clock,
         slug: Callable[[str], str],
+        storage_class: str,
         wake: Callable[[], None],
     ) -> None:
         self._newest = newest
@@ -79,6 +98,7 @@ class Storeroom:
         self._resizer = resizer
         self._clock = clock
         self._slug = slug
+        self._storage_class = storage_class
         self._wake = wake
 
     async def listed(self, actor: Actor, query: models.VolumesQuery) -> models.Volumes:
@@ -93,9 +113,16 @@ class Storeroom:
             return await self._everybodys(actor, settings, store)
         owner = query.owner or actor.name
         self._permit_seeing(actor, owner, settings)
-        claims = await self._claims_of(store, owner)
+        projects = self._accounts_of(owner, settings).projects
+        holders = [holder_of(each.key) for each in projects if each.group is not None]
+        claims = [
+            each
+            for holder in (owner, *holders)
+            if holder == owner or self._sees(actor, holder, settings)
+            for each in await self._claims_of(store, holder)
+        ]
         return models.Volumes(
-            volumes=await self._shown(actor, owner, claims, settings, store),
+            volumes=await self._shown(actor, claims, settings, store),
             room=await self._room(store, owner, settings),
         )
 
@@ -109,6 +136,58 @@ class Storeroom:
         settings, store = await self._newest.settings(), await self._open_store()
         claim = await self._claim(actor, path, settings, store)
         return await self._closely(actor, claim, settings, store)
+
+    async def create(self, actor: Actor, new: models.NewVolume) -> models.Volume:
+        """
+        Make a volume for a project, which its members mount as ``key@project``.
+
+        Raises:
+            Fault: There is no such project, *actor* may not, it has one of this name, or no limit leaves room.
+        """
+        settings, store = await self._newest.settings(), await self._open_store()
+        project = settings.directory.projects.get(new.project)
+        holder, people = holder_of(new.project), settings.directory.people
+        if project is None or not self._sees(actor, holder, settings):
+            project = None
+        project = existing(project, "project", new.project)
+        usual = settings.catalog.storage.volume_bytes
+        size = _size(new.size) if new.size.strip() else usual
+        # Who manages a project hands out what a person may make; another size is a quota of its own.
+        action = Action.BIND_PLAN if size <= usual else Action.CHANGE_QUOTA
+        permit(
+            f"make a volume of {units.size_words(size)} for the project {new.project}",
+            allowed=may(actor, action, project, people),
+            ask=who_may(action, project),
+        )
+        mount = Mount(
+            key=reference_to(holder, new.key), mount_path="", claim_name=None, size_bytes=size
+        )
+        claims = await self._cluster.claims_of(holder, (new.key,))
+        if claims:
+            message = f"There is a volume {mount.key} already: choose another name."
+            raise Fault(DoorReason.ALREADY_THERE, message)
+        now, quotas = self._clock.now(), settings.catalog.storage_quotas
+        limits = limits_for(project, quotas, now)
+        volume = replace(storage.to_volume(mount, owner=""), key=new.key)
+        # The record first: a claim that nobody made before dying over it is made by the next try, or the first mount.
+        if not await store.volumes.add(
+            holder, volume, payers=payers_for(project), limits=limits, at=now
+        ):
+            held = await store.volumes.held([each.subject for each in limits])
+            full = exceeded(limits, held, size) or limits
+            raise _no_room(full[0], size)
+        await self._cluster.make(
+            storage.make_volume_claim(
+                mount, owner="", owner_slug="",
+                storage_class=self._storage_class or None,
+                access_modes=settings.catalog.storage.access_modes,
+            )
+        )  # fmt: skip
+        await store.audit.record(
+            "make-volume", f"volume.{holder}/{new.key}", actor=actor.name, at=now,
+            detail={"bytes": size},
+        )  # fmt: skip
+        return await self.one(actor, models.VolumePath(owner=ME, volume=mount.key))
 
     async def measure(self, actor: Actor, path: models.VolumePath) -> models.Volume:
         """
@@ -135,11 +214,11 @@ class Storeroom:
         settings, store = await self._newest.settings(), await self._open_store()
         claim = await self._claim(actor, path, settings, store)
         owner, key = claim.owner, claim.key
-        person = settings.directory.person(owner)
+        target = _target(owner, settings)
         permit(
             f"give the volumes of {owner} another size",
-            allowed=may(actor, Action.CHANGE_QUOTA, person, settings.directory.people),
-            ask=who_may(Action.CHANGE_QUOTA, person),
+            allowed=may(actor, Action.CHANGE_QUOTA, target, settings.directory.people),
+            ask=who_may(Action.CHANGE_QUOTA, target),
         )
         size = _size(new.size)
         has = max(claim.size_bytes, claim.capacity_bytes)
@@ -177,57 +256,65 @@ class Storeroom:
             if each.name != actor.name
         )
 
+    async def makes_for(self, actor: Actor) -> tuple[Project, ...]:
+        """Return the projects for which *actor* may make volumes."""
+        directory = (await self._newest.settings()).directory
+        return tuple(
+            each
+            for each in directory.projects.values()
+            if may(actor, Action.BIND_PLAN, each, directory.people)
+        )
+
     async def _everybodys(self, actor: Actor, settings: Settings, store: Store) -> models.Volumes:
-        people = settings.directory.people
         seen: dict[str, bool] = {}
 
         def is_seen(owner: str) -> bool:
             if owner not in seen:
-                target = settings.directory.person(owner)
-                seen[owner] = may(actor, Action.SEE_USAGE, target, people)
+                seen[owner] = self._sees(actor, owner, settings)
             return seen[owner]
 
         claims = [each for each in await self._cluster.claims() if is_seen(each.owner)]
-        workspaces: dict[str, list[Workspace]] = {}
-        for workspace in await store.workspaces.every():
-            workspaces.setdefault(workspace.owner, []).append(workspace)
-        measures, resizes = await store.measures.every(), await self._resizes(store)
+        showing = _Showing(
+            actor,
+            settings,
+            self._slug,
+            _by_holder(await store.workspaces.every()),
+            await store.measures.every(),
+            await self._resizes(store),
+        )
         return models.Volumes(
-            volumes=[
-                _Showing(
-                    actor,
-                    settings,
-                    workspaces.get(each.owner, ()),
-                    measures.get(each.owner, {}),
-                    resizes,
-                ).volume(each)
-                for each in sorted(claims, key=_order)
-            ],
-            room=[],
+            volumes=[showing.volume(each) for each in sorted(claims, key=_order)], room=[]
         )
 
     async def _closely(
         self, actor: Actor, claim: Claim, settings: Settings, store: Store
     ) -> models.Volume:
-        (shown,) = await self._shown(actor, claim.owner, (claim,), settings, store, closely=True)
+        (shown,) = await self._shown(actor, (claim,), settings, store, closely=True)
         return shown
 
     async def _shown(
         self,
         actor: Actor,
-        owner: str,
-        claims: Iterable[Claim],
+        claims: Sequence[Claim],
         settings: Settings,
         store: Store,
         *,
         closely: bool = False,
     ) -> list[models.Volume]:
-        """Return volumes of *owner* as *actor* sees them."""
+        """Return volumes as *actor* sees them."""
+        holders = dict.fromkeys(each.owner for each in claims)
+        is_somebodys = all(project_of(each) is None for each in holders)
+        workspaces = [
+            each
+            for owner in (holders if is_somebodys else (None,))
+            for each in await store.workspaces.every(owner)
+        ]
         showing = _Showing(
             actor,
             settings,
-            await store.workspaces.of_owner(owner),
-            await store.measures.of_owner(owner),
+            self._slug,
+            _by_holder(workspaces),
+            {each: await store.measures.of_owner(each) for each in holders},
             await self._resizes(store),
         )
         return [showing.volume(each, closely=closely) for each in claims]
@@ -239,20 +326,28 @@ class Storeroom:
     async def _claim(
         self, actor: Actor, path: models.VolumePath, settings: Settings, store: Store
     ) -> Claim:
-        owner, key = (actor.name if path.owner == ME else path.owner), key_of(path.volume)
+        owner = actor.name if path.owner == ME else path.owner
+        owner, key = place_of(key_of(path.volume), owner)
         self._permit_seeing(actor, owner, settings)
         claims = await self._claims_of(store, owner)
         found = next((each for each in claims if each.key == key), None)
         return existing(found, f"volume of {owner}", path.volume)
 
     def _permit_seeing(self, actor: Actor, owner: str, settings: Settings) -> None:
-        target, people = settings.directory.person(owner), settings.directory.people
         permit(
             f"see the volumes of {owner}",
-            allowed=may(actor, Action.SEE_USAGE, target, people),
+            allowed=self._sees(actor, owner, settings),
             # Not who leads their organization: that would tell a stranger that they have one.
             ask=who_may(Action.SEE_USAGE, Platform()),
         )
+
+    def _sees(self, actor: Actor, holder: str, settings: Settings) -> bool:
+        """Whether *actor* may see the volumes of *holder*."""
+        target, people = _target(holder, settings), settings.directory.people
+        return may(actor, Action.SEE_USAGE, target, people)
+
+    def _accounts_of(self, name: str, settings: Settings) -> Accounts:
+        return settings.directory.accounts_of(name, self._slug(name))
 
     async def _resizes(self, store: Store) -> Mapping[tuple[str, str], Resize]:
         return {(each.owner, each.volume): each for each in await store.resizes.wished()}
@@ -263,6 +358,8 @@ class Storeroom:
         """Return what leaves room for a volume that exists."""
         payers = await store.volumes.payers_of(owner, key)
         quotas, now = settings.catalog.storage_quotas, self._clock.now()
+        if project_of(owner) is not None:
+            return tuple(limit for each in payers for limit in limits_about(each, quotas, now))
         projects = [each.key for each in payers if each.kind is SubjectKind.PROJECT]
         accounts = settings.directory.accounts_of(owner, self._slug(owner))
         project = accounts.find(projects[0]) if projects else accounts.personal
@@ -280,38 +377,63 @@ class Storeroom:
         ]
 
 
+def _target(holder: str, settings: Settings) -> Person | Project | Platform:
+    """Return whose volumes those of *holder* are; of a project that is no more, the platform's."""
+    project = project_of(holder)
+    if project is None:
+        return settings.directory.person(holder)
+    return settings.directory.projects.get(project) or Platform()
+
+
+def _by_holder(workspaces: Iterable[Workspace]) -> Mapping[str, Sequence[Workspace]]:
+    """Return the workspaces that may mount the volumes of each holder."""
+    found: dict[str, list[Workspace]] = {}
+    for each in workspaces:
+        found.setdefault(each.owner, []).append(each)
+        found.setdefault(holder_of(each.project), []).append(each)
+    return found
+
+
 class _Showing:
-    """How volumes of one owner are shown to somebody."""
+    """How volumes are shown to somebody."""
 
     def __init__(
         self,
         actor: Actor,
         settings: Settings,
-        workspaces: Sequence[Workspace],
-        measures: Mapping[str, Measure],
+        slug: Callable[[str], str],
+        workspaces: Mapping[str, Sequence[Workspace]],
+        measures: Mapping[str, Mapping[str, Measure]],
         resizes: Mapping[tuple[str, str], Resize],
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._slug = slug
         self._workspaces = workspaces
         self._measures = measures
         self._resizes = resizes
 
     def volume(self, claim: Claim, *, closely: bool = False) -> models.Volume:
         """Return the volume of *claim*."""
-        key = claim.key
-        measure = self._measures.get(key)
+        key, project = claim.key, project_of(claim.owner)
+        reference = reference_to(claim.owner, key)
+        measure = self._measures.get(claim.owner, {}).get(key)
         is_known = measure is not None and measure.measured_at is not None
         fill = lines.fill_of(measure)
         resize = self._resizes.get((claim.owner, key))
-        is_own = self._actor.name == claim.owner
         directory = self._settings.directory
+        accounts = directory.accounts_of(self._actor.name, self._slug(self._actor.name))
+        is_own = self._actor.name == claim.owner or (
+            project is not None and accounts.find(project) is not None
+        )
+        name = name_of(reference)
+        place = f"{quote(claim.owner, safe='') if project is None else ME}/{name}"
         has = claim.capacity_bytes or claim.size_bytes
         wanted = max(claim.size_bytes, resize.size_bytes if resize else 0)
         summary = measure.summary if measure is not None and closely and is_own else {}
         return models.Volume(
-            owner=claim.owner, volume=name_of(key),
-            title="Home" if key == HOME else key,
+            owner=claim.owner, volume=name, place=place, project=project,
+            title="Home" if key == HOME else reference,
             bytes=has, size=units.size_words(has),
             wanted=None if wanted <= has else units.size_words(wanted),
             awaits_restart=claim.awaits_restart, is_going=claim.is_going,
@@ -323,28 +445,47 @@ class _Showing:
             measured_at=measure.measured_at if measure else None,
             measuring=measure is not None and measure.wanted_at is not None,
             problem=measure.problem if measure else "",
-            mounted_by=list(self._mounts(key)),
+            mounted_by=list(self._mounts(claim.owner, name)),
             is_own=is_own,
             may_resize=may(
-                self._actor, Action.CHANGE_QUOTA, directory.person(claim.owner), directory.people
+                self._actor,
+                Action.CHANGE_QUOTA,
+                _target(claim.owner, self._settings),
+                directory.people,
             ),
             folders=[_folder(each) for each in summary.get("folders", ())],
             culprits=[models.Culprit(size=units.size_words(each["bytes"]), **each) for each in summary.get("culprits", ())],
             unreadable=summary.get("unreadable", 0),
         )  # fmt: skip
 
-    def _mounts(self, key: str) -> Iterator[models.Mounted]:
+    def _mounts(self, holder: str, volume: str) -> Iterator[models.Mounted]:
         home = self._settings.catalog.storage.home_path
-        for each in self._workspaces:
+        for each in self._workspaces.get(holder, ()):
             paths = choosing.mounts_of(each.options, home)
-            path = next((path for path, name in paths.items() if name == name_of(key)), None)
-            if path is not None and (key != HOME or each.session_id is not None):
+            path = next((path for path, name in paths.items() if name == volume), None)
+            if path is None or not self._is_shown(each, holder):
+                continue
+            if volume != HOME_NAME or each.session_id is not None:
                 yield models.Mounted(
                     server=each.server or DEFAULT,
                     workspace=each.name,
                     path=path,
                     running=each.state in {State.STARTING, State.RUNNING, State.STOPPING},
                 )
+
+    def _is_shown(self, workspace: Workspace, holder: str) -> bool:
+        """Of those that mount a project's volume, one that who asks may see."""
+        if workspace.owner in {holder, self._actor.name}:
+            return True
+        directory = self._settings.directory
+        project = directory.projects.get(workspace.project)
+        owner = directory.person(workspace.owner)
+        return project is not None and may(
+            self._actor,
+            Action.SEE_USAGE,
+            Target(owner=owner, project=project),
+            directory.people,
+        )
 
 
 def _folder(each: Mapping[str, object]) -> models.FolderSize:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.quota import Subject, SubjectKind
+from eugospawner.policy.volumes import project_of
 from hub_services.common.acts import attempt
 from hub_services.reaper import rules
 
@@ -208,8 +209,13 @@ class Reaper:
         return True
 
     async def _record(self, store: Store, record: rules.Record) -> bool:
-        # In which project it was made is forgotten, so no project pays for it.
-        payers = [Subject(SubjectKind.USER, record.owner)]
+        # In which project somebody made theirs is forgotten, so no project pays for it.
+        project = project_of(record.owner)
+        payers = [
+            Subject(SubjectKind.USER, record.owner)
+            if project is None
+            else Subject(SubjectKind.PROJECT, project)
+        ]
         await store.volumes.add(record.owner, record.volume, payers=payers, at=self._clock.now())
         _log.warning(
             "Recorded the volume %s of %s again: %s existed and the store did not know it",

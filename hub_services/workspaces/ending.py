@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from eugospawner.policy.errors import EugoError
 from eugospawner.policy.lifecycle import Ending, State
-from eugospawner.policy.volumes import HOME, mounted_by
+from eugospawner.policy.volumes import HOME, mounted_by, project_named_in
 from hub_services.common.acts import together
 from hub_services.workspaces import planning
 
@@ -185,8 +185,8 @@ class Terminator:
         key = planning.volume_key(step)
         await self._take_back(store, workspace)
         if key is not None:
-            if any(key in mounted_by(each.options) for each in others):
-                return True  # somebody mounts it by now: it is kept
+            if project_named_in(key) or any(key in mounted_by(each.options) for each in others):
+                return True  # somebody mounts it by now, or may: it is kept
             await self._cluster.end_exporters(owner)
             gone = await self._cluster.destroy_volume(owner, key)
             if gone:

@@ -2,7 +2,7 @@
 Planning: what of a workspace is destroyed when it is terminated, in which order, and what is kept.
 
 Pure. What another workspace of the owner mounts, too, is shared data: it is kept until the last of them is
-terminated. Source: D5; F28.
+terminated. A project's volume is nobody's workspace's: it is kept. Source: D5; F28.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from eugospawner.policy.volumes import mounted_by
+from eugospawner.policy.volumes import mounted_by, project_named_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +39,9 @@ def plan_of(workspace: Workspace, others: Iterable[Workspace]) -> Plan:
         others: All workspaces of its owner; itself among them does no harm.
     """
     rest = [each for each in others if each.server != workspace.server]
-    shared = {key for each in rest for key in mounted_by(each.options)}
     own = mounted_by(workspace.options)
+    shared = {key for each in rest for key in mounted_by(each.options)}
+    shared |= {each for each in own if project_named_in(each)}
     destroyed = [SESSION, *(f"{_VOLUME}{key}" for key in own if key not in shared)]
     kept = [f"{_VOLUME}{key}" for key in own if key in shared]
     # The home is everybody's workspaces' together.

@@ -66,13 +66,13 @@ async def test_it_is_forgotten_with_its_volume(store):
     assert await store.measures.of_owner("alice") == {}
 
 
-async def runs(store, owner, server="lab", at=NOON):
+async def runs(store, owner, server="lab", at=NOON, project=None):
     session = a_session(
         f"{owner}-{server}",
         owner=owner,
         workspace=server,
         admitted_at=at,
-        project=f"personal-{owner}",
+        project=project or f"personal-{owner}",
     )
     wish = Wish(name=server, options={})
     await store.sessions.open(session, a_demand(session), wish=wish)
@@ -98,6 +98,22 @@ async def test_what_was_never_measured_is_due_as_soon_as_somebody_may_have_writt
     assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10) == 2
     assert await wanted(store) == [("alice", HOME), ("alice", "data")]
     assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10) == 0
+
+
+async def test_a_projects_volume_is_due_once_whoever_of_it_may_have_written(store):
+    for owner in ("alice", "bob"):
+        await runs(store, owner, f"of-{owner}", project="vision")
+    await runs(store, "carol", project="course")
+    for holder in ("project/vision", "project/empty"):
+        await store.volumes.add(
+            holder,
+            Volume(key="data", claim_name=f"c-{holder}", size_bytes=GIB),
+            payers=[Subject(SubjectKind.PROJECT, holder.partition("/")[2])],
+            at=NOON,
+        )
+    assert await store.measures.want_due(before=NOON, settled=NOON, at=NOON, limit=10) == 4
+    assert ("project/vision", "data") in await wanted(store)
+    assert ("project/empty", "data") not in await wanted(store)
 
 
 async def test_what_runs_is_due_again_and_what_was_stopped_once_more(store):

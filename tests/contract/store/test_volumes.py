@@ -50,6 +50,22 @@ async def test_two_owners_may_use_the_same_key(store):
     assert await store.volumes.of_owner("bob") == {"data": theirs}
 
 
+async def test_a_projects_volumes_come_to_whoever_may_mount_them_under_its_name(store):
+    shared = Volume(key="data", claim_name="volume-3", size_bytes=7)
+    vision = Subject(SubjectKind.PROJECT, "vision")
+    await add_to(store, "alice", DATA)
+    assert await store.volumes.add("project/vision", shared, payers=[vision], at=NOON)
+    of_alice = await store.brief(
+        revision=0, subjects=[vision, user("alice")], volumes_of="alice", projects=["vision", "b"]
+    )
+    assert of_alice.volumes == {"data": DATA, "data@vision": shared}
+    assert of_alice.held == {vision: 7, user("alice"): DATA.size_bytes}
+    of_bob = await store.brief(revision=0, volumes_of="bob", projects=["b"])
+    assert of_bob.volumes == {}
+    assert await store.volumes.of_owner("project/vision") == {"data": shared}
+    assert await store.volumes.payers_of("project/vision", "data") == (vision,)
+
+
 async def test_adding_again_changes_nothing(store):
     larger = Volume(key="data", claim_name="volume-1", size_bytes=2**40)
     await add_to(store, "alice", DATA)

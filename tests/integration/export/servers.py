@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from eugospawner.manifests import names
+from eugospawner.manifests import labels, names
+from eugospawner.policy.units import parse_memory
 from eugospawner.policy.volumes import HOME
 from eugospawner.slugs import slug_of
 from eugospawner.source import Source
@@ -82,6 +83,7 @@ class ProcessCluster:
     #: What enlarging raises: `None`, nothing.
     fixed: Exception | None = None
     node: manifest.Attached | None = None
+    asked_projects: tuple[str, ...] = ()
     fails: Exception | None = None
     created: int = 0
 
@@ -120,8 +122,22 @@ class ProcessCluster:
             raise self.fixed
         self.claimed[claim.owner, claim.key] = replace(claim, size_bytes=size_bytes)
 
-    async def attached(self, _owner_slug: str, _claims: Any) -> manifest.Attached | None:
+    async def attached(
+        self, _owner_slug: str, _claims: Any, projects: Any = ()
+    ) -> manifest.Attached | None:
+        self.asked_projects = tuple(projects)
         return self.node
+
+    async def make(self, claim: dict[str, Any]) -> None:
+        self._fail()
+        owner = claim["metadata"]["annotations"][labels.USER]
+        key = claim["metadata"]["labels"][labels.VOLUME]
+        self.volume(owner, key)
+        assert claim["metadata"]["name"] == self.volumes[owner, key].name
+        size = parse_memory(claim["spec"]["resources"]["requests"]["storage"])
+        self.claimed[owner, key] = replace(
+            self.claim(owner, key), size_bytes=size, capacity_bytes=size
+        )
 
     async def exporters(self, export: str = "") -> tuple[Exporter, ...]:
         self._fail()
@@ -233,7 +249,7 @@ class Exports(Running):
         self.resizer = Resizer(open_store=self.opened, cluster=self.cluster, clock=self.clock)
         self.storeroom = Storeroom(
             newest=self.newest, open_store=self.opened, cluster=self.cluster, resizer=self.resizer,
-            clock=self.clock, slug=slug_of, wake=self._wake,
+            clock=self.clock, slug=slug_of, storage_class="", wake=self._wake,
         )  # fmt: skip
         self.restorer = Restorer(
             office=self.office, open_store=self.opened, exporters=self.exporters,
@@ -266,13 +282,16 @@ class Exports(Running):
     def _wake(self) -> None:
         self.woken += 1
 
-    def has_workspace(self, owner: str, server: str = "lab", options: Any = None) -> Path:
+    def has_workspace(
+        self, owner: str, server: str = "lab", options: Any = None, project: str | None = None
+    ) -> Path:
         """Have *owner* have a workspace that was stopped; return its home."""
 
         async def begin() -> None:
             session = a_new_session(
                 id=f"of-{owner}-{server}", owner=owner, workspace=server, actor=owner,
-                admitted_at=self.clock.now(), project=f"personal-{owner}",
+                admitted_at=self.clock.now(),
+                project=project or f"personal-{owner}",
                 profile="notebook-cpu-small",
             )  # fmt: skip
             wish = Wish(name=server, options=options or {})

@@ -64,6 +64,22 @@ def test_it_is_measured_shown_and_listed(eugo):
     assert [each["owner"] for each in json.loads(stdout)["volumes"]] == ["alice"]
 
 
+def test_one_is_made_for_a_project(eugo):
+    code, stdout, stderr = eugo("volume", "create", "data@vision", "--size", "30Gi")
+    assert code == 0, stderr
+    assert "data@vision" in stdout
+    assert "30.0 GiB" in stdout
+    code, _, stderr = eugo("volume", "create", "data@vision")
+    assert code == 1
+    assert "already-there" in stderr
+    code, _, stderr = eugo("volume", "create", "data")
+    assert code == 2
+    assert "datasets@vision" in stderr
+    code, stdout, _ = eugo("volume", "show", "data@vision", token="t-alice")
+    assert code == 0
+    assert "data@vision" in stdout
+
+
 @pytest.mark.usefixtures("home")
 def test_it_is_made_larger_and_never_smaller(eugo):
     code, stdout, stderr = eugo("volume", "resize", "alice/home", "20Gi")

@@ -27,6 +27,7 @@ OPERATIONS = (
     ("DELETE", "/shares/{id}"),
     ("POST", "/restores"),
     ("GET", "/volumes"),
+    ("POST", "/volumes"),
     ("GET", "/volumes/{owner}/{volume}"),
     ("POST", "/volumes/{owner}/{volume}/measure"),
     ("PUT", "/volumes/{owner}/{volume}/size"),

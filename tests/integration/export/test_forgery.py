@@ -49,6 +49,10 @@ DEEDS = {
     "resize_volume": Deed(
         method="PUT", path="api/v1/volumes/alice/home/size", body={"size": "20Gi"}
     ),
+    "create_volume": Deed(
+        method="POST", path="api/v1/volumes", body={"project": "vision", "key": "data"}
+    ),
+    "VolumesPage": Deed(method="POST", path="volumes", form={"project": "vision", "key": "data"}),
     "VolumePage": Deed(method="POST", path="volumes/alice/home", form={"action": "measure"}),
     "VolumePage resize": Deed(method="POST", path="volumes/alice/home", form={"size": "20Gi"}),
     "SharesPage": Deed(method="POST", path="shares", form={"export": KNOWN, "people": "bob"}),
@@ -67,6 +71,7 @@ def of_alice(service):
         *((each.id, each.revoked_at) for each in found),
         *((each.volume, each.wanted_at) for each in measures.values()),
         service.cluster.claim("alice").size_bytes,
+        *service.run(service.store.volumes.of_owner("project/vision")),
     ]
 
 

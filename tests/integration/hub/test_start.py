@@ -5,7 +5,10 @@ import json
 
 import pytest
 
+from eugospawner.manifests.names import volume_claim_name
 from eugospawner.policy.lifecycle import Ending, State
+from eugospawner.policy.quota import Subject, SubjectKind
+from eugospawner.policy.volumes import Volume
 from hub_services.common.clock import SystemClock
 from tests.integration.hub.test_entitlements import asked
 
@@ -89,6 +92,56 @@ def test_a_file_is_still_there_after_stop_and_start_and_nothing_else_is_left(hub
     hub.until_ready(user)
     assert hub.run_inside(user, "cat", "/home/user/a", "/data/b").split() == ["kept", "too"]
     assert "No such" in hub.run_inside(user, "sh", "-c", "cat /tmp/eugo-c 2>&1 || true")
+
+
+def test_a_projects_volume_is_shared_by_its_members_and_by_nobody_else(hub):
+    """F44; its claim is made at the first mount if it is not there."""
+    volume = Volume(
+        key="shared", claim_name=volume_claim_name("project/vision", "shared"), size_bytes=1 << 30
+    )
+
+    async def make(store):
+        vision = [Subject(SubjectKind.PROJECT, "vision")]
+        await store.volumes.add("project/vision", volume, payers=vision, at=SystemClock().now())
+
+    async def recorded(store):
+        found = await store.workspaces.get("bob", "of-vision")
+        return found.options["volumes"]
+
+    def inside(name, command):
+        (pod,) = [
+            each
+            for each in hub.objects("pods", name)
+            if each["metadata"]["labels"]["eugo.dev/workspace"] == "of-vision"
+        ]
+        where = ("-n", "eugo", pod["metadata"]["name"], "-c", "notebook")
+        return hub.kubectl("exec", *where, "--", "sh", "-c", command).stdout
+
+    asyncio.run(asked(hub, make))
+    mounts = [{"claim": "shared@vision", "mount_path": "/data"}]
+    words = {"profile": "nb-cpu-2", "project": "vision"}
+    try:
+        for name, claim in (("alice", "shared@vision"), ("bob", "shared")):
+            asked_for = [{"claim": claim, "mount_path": "/data"}]
+            answer = hub.start_light(name, "of-vision", volumes=asked_for, **words)
+            assert answer.status in {201, 202}, answer
+        for name in ("alice", "bob"):
+            hub.until_ready(name, "of-vision")
+        inside("alice", "echo ours > /data/note")
+        assert "ours" in inside("bob", "cat /data/note")
+        refused = hub.start_light("carol", "of-vision", profile="nb-cpu-2", volumes=mounts)
+        assert (refused.status, refused.message.split()[-1]) == (403, "[volume-unknown]")
+        listed = hub.kubectl(
+            "get", "pvc", "-n", "eugo", "-l", "eugo.dev/volume=shared", "-o", "json"
+        )
+        claims = {each["metadata"]["name"]: each for each in json.loads(listed.stdout)["items"]}
+        labels = claims[volume.claim_name]["metadata"]["labels"]
+        assert labels["eugo.dev/project"] == "vision"
+        assert "eugo.dev/user" not in labels
+        assert asyncio.run(asked(hub, recorded)) == mounts  # in full
+    finally:
+        for name in ("alice", "bob"):
+            hub.stop(name, "of-vision")
 
 
 @pytest.fixture

@@ -420,6 +420,25 @@ def test_a_terminated_workspace_goes_step_by_step_and_is_seen_to_be_gone(service
     assert [each.action for each in lines][:3] == ["terminated", "stop", "ask-to-stop"]
 
 
+def test_a_projects_volume_outlives_every_workspace_that_mounts_it(service):
+    """Even if the termination was planned by somebody who did not know."""
+    mounts = [
+        {"claim": "data", "mount_path": "/mine"}, {"claim": "data@vision", "mount_path": "/ours"},
+    ]  # fmt: skip
+    started(service, name="Thesis", volumes=mounts)
+    for key in ("data", "data@vision"):
+        service.cluster.volumes.add(("alice", key))
+    plan = ask(service, "GET", "/workspaces/alice/thesis/termination")
+    assert plan["kept"] == ["volume data@vision"]
+    assert "volume data" in plan["destroyed"]
+    act(service, "terminate", body={"confirmation": "DELETE"})
+    steps = ["volume data@vision", "volume data", "server"]
+    service.run(service.store.workspaces.note_remaining("alice", "thesis", steps))
+    for _ in range(4):
+        service.sweep()
+    assert service.cluster.deleted == ["data"]
+
+
 @pytest.mark.usefixtures("thesis")
 def test_what_is_exported_and_shared_of_it_goes_with_it(service):
     """A volume that is read does not go; and a copy that others read would be kept data."""

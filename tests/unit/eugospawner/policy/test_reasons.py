@@ -51,7 +51,7 @@ RELEASED = [
     "flavor-not-in-profile", "kind-not-in-profile", "image-not-allowed", "image-without-kind",
     "root-not-allowed", "gpu-model-missing", "gpu-model-unknown", "gpu-count-out-of-bounds",
     "sm-percent-out-of-bounds", "sm-percent-not-divisible", "cpu-out-of-bounds",
-    "memory-out-of-bounds", "volume-name", "volume-duplicate", "mount-path-unsafe",
+    "memory-out-of-bounds", "volume-name", "volume-unknown", "volume-duplicate", "mount-path-unsafe",
     "mount-path-duplicate", "too-many-volumes", "gpu-model-absent", "gpu-count-absent",
     "cluster-refused", "cluster-drops-shares", "cluster-unreachable", "store-unavailable",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from eugospawner.policy.errors import ClusterError, StoreError
+from eugospawner.policy.quota import Subject, SubjectKind
 from eugospawner.store import open_store, upgrade
 from hub_services.common.hub import HubError
 from hub_services.reaper.service import Reaper, Swept
@@ -241,6 +242,13 @@ async def test_a_lost_record_of_a_volume_is_written_again_and_the_volume_stays(
     assert volumes["data"].claim_name == a_volume_claim().name
     assert cluster.held_volumes == [a_volume_claim()]
     assert await reaper.sweep_once() == NOTHING
+
+
+async def test_a_lost_record_of_a_projects_volume_counts_for_the_project(reaper, cluster, store):
+    cluster.held_volumes = [a_volume_claim(owner="project/vision")]
+    assert await reaper.sweep_once() == Swept(recorded=1)
+    vision = Subject(SubjectKind.PROJECT, "vision")
+    assert await store.volumes.payers_of("project/vision", "data") == (vision,)
 
 
 @pytest.mark.parametrize(
