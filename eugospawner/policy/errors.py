@@ -20,6 +20,15 @@ translates it with ``raise … from``; nothing else catches broadly.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_FORBIDDEN: Final = 403
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+#: What the API server says if roles do not allow it, and not if the object itself is refused.
+_NO_ROLE: Final = re.compile(r' is forbidden: User "[^"]*" cannot ')
+
 
 class EugoError(Exception):
     """Base of all; never raised itself."""
@@ -69,6 +78,17 @@ class ClusterError(EugoError):
         super().__init__(message)
         self.status = status
         self.reason = reason
+
+    @property
+    def is_passing(self) -> bool:
+        """
+        Whether the same may be granted later, unchanged: nobody answered, or who did was not ready.
+
+        An API server that has just begun denies what roles allow, until it has read them (rbac/v1).
+        """
+        if self.status == _FORBIDDEN:
+            return _NO_ROLE.search(str(self)) is not None
+        return not self.status or self.status == _TOO_MANY or self.status >= _SERVER_ERROR
 
 
 class StoreError(EugoError):

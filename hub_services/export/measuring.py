@@ -140,7 +140,7 @@ class Measurer:
             try:
                 await store.measures.measured(await self._look(errand, volume))
             except (ExportError, ClusterError, aiohttp.ClientError) as error:
-                if isinstance(error, ClusterError) and not error.status:
+                if isinstance(error, ClusterError) and error.is_passing:
                     raise
                 _log.info("The volume %r of %s was not measured: %s", volume, owner, error)
                 await store.measures.failed(owner, volume, str(error), at=self._clock.now())

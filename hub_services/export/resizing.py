@@ -91,7 +91,7 @@ class Resizer:
                 if claim.size_bytes < resize.size_bytes:
                     await self._cluster.enlarge(claim, resize.size_bytes)
         except ClusterError as error:
-            if error.status not in {*_REFUSALS, _GONE}:
+            if error.is_passing or error.status not in {*_REFUSALS, _GONE}:
                 raise
             await store.resizes.refused(resize, str(DoorReason.VOLUME_FIXED), at=self._clock.now())
             message = (

@@ -34,6 +34,8 @@ _log: Final = logging.getLogger(__name__)
 
 #: What is not prepared by then has failed, whoever tried.
 PATIENCE: Final = timedelta(minutes=20)
+#: What Kubernetes answers so long, and may answer otherwise later, is said to whoever waits.
+SOON: Final = timedelta(minutes=2)
 #: How often it is looked for volumes that have to be measured again.
 DUE: Final = timedelta(minutes=1)
 
@@ -167,8 +169,10 @@ class Preparer:
             try:
                 found = await self._exporters.survey(export)
             except (ExportError, ClusterError) as error:
-                if isinstance(error, ClusterError) and not error.status:
-                    raise
+                if isinstance(error, ClusterError) and error.is_passing:
+                    age = self._clock.now() - export.created_at
+                    if not error.status or age < SOON:
+                        raise
                 _log.info("The export %s failed: %s", export.id, error)
                 await store.exports.failed(export.id, str(error))
                 return

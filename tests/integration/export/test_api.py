@@ -412,6 +412,36 @@ def test_what_passes_is_tried_again_and_what_does_not_ends_it(service):
     )
 
 
+NO_ROLE = ClusterError(
+    'Could not start the export: pods is forbidden: User "system:serviceaccount:eugo:hub" cannot create '
+    'resource "pods" in API group "" in the namespace "eugo"',
+    status=403,
+)
+
+
+@pytest.mark.usefixtures("home")
+def test_an_api_server_that_has_just_begun_is_waited_for_a_while(service, monkeypatch):
+    """It denies what roles allow until it has read them; what it refuses for good is said at once."""
+
+    async def fails(_export):
+        raise error
+
+    error = NO_ROLE
+    monkeypatch.setattr(service.preparer._exporters, "survey", fails)
+    made = ask(service, "POST", "/exports", {"server": "lab"})
+
+    def standing():
+        service.sweep()
+        return ask(service, "GET", f"/exports/{made['id']}")["standing"]
+
+    assert standing() == "preparing"
+    service.clock.time += sweeping.SOON
+    assert standing() == "failed"
+    error = ClusterError('pods "x" is forbidden: the image is not on the list', status=403)
+    made = ask(service, "POST", "/exports", {"server": "lab"})
+    assert standing() == "failed"
+
+
 @pytest.mark.usefixtures("home")
 def test_pods_that_nobody_knows_are_removed_and_those_that_are_wanted_stay(service):
     wanted = create(service)

@@ -15,7 +15,7 @@ from eugospawner.policy.volumes import Volume
 from eugospawner.store import Wish
 from hub_services.export import measuring
 from tests.factories.sessions import a_demand
-from tests.integration.export.test_api import ask
+from tests.integration.export.test_api import NO_ROLE, ask
 from tests.integration.quota.forging import Deed, send, signed_in
 from tests.integration.quota.servers import NOW
 from tests.unit.docs.test_permissions import TABLE
@@ -371,6 +371,14 @@ def test_one_that_kubernetes_did_not_hear_of_is_told_by_the_next_sweep(service):
     assert service.go_round().resized == 1
     assert service.cluster.claim("alice").size_bytes == 20 * GIB
     assert service.go_round().resized == 0
+
+
+@pytest.mark.usefixtures("home")
+def test_one_that_an_api_server_that_has_just_begun_denies_is_not_taken_back(service):
+    service.cluster.fixed = NO_ROLE
+    assert resize(service, "20Gi")["wanted"] == "20.0 GiB"
+    service.cluster.fixed = None
+    assert service.go_round().resized == 1
 
 
 @pytest.mark.usefixtures("home")
