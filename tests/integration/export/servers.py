@@ -274,6 +274,11 @@ class Exports(Running):
     async def close(self) -> None:
         await self.measurer.close()
         await self.preparer.close()
+        # Restores of whoever did not wait for their end, and what was begun for the answers to them.
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in rest:
+            each.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
         self.cluster.end()
         await self._session.close()
         # What was cut off closes in the loop's next rounds.

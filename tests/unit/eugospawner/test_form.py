@@ -377,7 +377,7 @@ def test_volumes_of_the_owner_are_suggested() -> None:
 def test_volumes_of_the_owner_stand_in_a_table_or_the_page_says_that_there_are_none() -> None:
     volume = Volume(key="datasets", claim_name="claim-1", size_bytes=10 * 2**30)
     table = page(volumes=Volumes(by_key={"datasets": volume})).one("table")
-    assert table.one("caption").text == "Your volumes"
+    assert table.one("caption").text == "Volumes you can mount"
     assert [cell.text for cell in table.all("td") + table.all("th", scope="row")] == [
         "10 GiB",
         "datasets",

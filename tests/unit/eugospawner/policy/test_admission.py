@@ -1049,6 +1049,16 @@ CASES = {
         "letters, digits and hyphens, beginning and ending with a letter or digit.",
         {"volumes": (DATA,)},
     ),
+    "a volume of another project": Case(
+        {"volumes": (DATA, a_volume_request("data@vision", "/mnt/ours"))},
+        Reason.VOLUME_UNKNOWN,
+        403,
+        Who.YOU,
+        "volumes",
+        "The project Project personal-alice has no volume 'data@vision': a workspace mounts volumes of its own project "
+        "alone. Choose that project, or leave it out.",
+        {"volumes": (DATA,)},
+    ),
     "one volume mounted twice": Case(
         {"volumes": (DATA, a_volume_request("data", "/mnt/again"))},
         Reason.VOLUME_DUPLICATE,
