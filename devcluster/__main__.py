@@ -1,8 +1,8 @@
 """
 The command line: `python -m devcluster`.
 
-Runs a cluster in the foreground until it is told to end, or does one of three small things:
-`build` compiles it, `kubectl` is its client, `status` says how a running one is. This module reads
+Runs a cluster in the foreground until it is told to end, or does one of four small things:
+`build` compiles it, `kubectl` and `helm` are its clients, `status` says how a running one is. This module reads
 options and prints lines; everything else is elsewhere. Progress goes to standard error, the one
 ready line to standard output, for programs that wait for it.
 """
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
                 return _build(rest)
             case ["kubectl", *rest]:
                 return _kubectl(rest)
+            case ["helm", *rest]:
+                return _helm(rest)
             case ["status", *rest]:
                 return _status(rest)
             case rest:
@@ -54,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m devcluster",
         description="Kubernetes itself on this machine, for development. Ctrl-C ends it.",
-        epilog="Also: build, kubectl ARGS, status --data DIR; each with --help.",
+        epilog="Also: build, kubectl ARGS, helm ARGS, status --data DIR; each with --help.",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR",
                         help="folder of the cluster's state; made if need be")  # fmt: skip
@@ -152,6 +154,12 @@ def _kubectl(arguments: Sequence[str]) -> int:
     machine.require_linux()
     kube = build.provide(keep=False, report=_say).kube
     os.execv(kube, ["kubectl", *arguments])  # noqa: S606
+
+
+def _helm(arguments: Sequence[str]) -> int:
+    machine.require_linux()
+    helm = build.provide_helm(keep=False, report=_say)
+    os.execv(helm, ["helm", *arguments])  # noqa: S606
 
 
 def _status(arguments: Sequence[str]) -> int:

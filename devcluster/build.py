@@ -1,5 +1,5 @@
 """
-Compile the two Go programs once per user, and find them ever after.
+Compile the Go programs once per user, and find them ever after: two that are the cluster, and Helm where it is wanted.
 
 They lie in a cache keyed by what they are made of: every file of the module that can change the
 program, the flags, the platform. So each clone and branch with the same sources shares them, and a
@@ -131,6 +131,13 @@ SOURCES: Final = (
     ),
 )
 
+HELM: Final = Source(
+    name="helm",
+    folder=_HERE / "helm",
+    cost=Cost(disk_bytes=1_500_000_000, cpu_seconds=230),
+)
+"""What installs the chart; compiled when somebody wants that."""
+
 
 def cache_folder() -> Path:
     """Return the folder of everything that is compiled."""
@@ -155,8 +162,26 @@ def provide(*, keep: bool, report: Callable[[str], None]) -> Programs:
     ready = os.environ.get("EUGO_DEVCLUSTER_PROGRAMS")
     if ready:
         return _ready_made(Path(ready).absolute())
+    found = _provided(SOURCES, keep=keep, report=report)
+    return Programs(kube=found["kube"], runtime=found["runtime"])
+
+
+def provide_helm(*, keep: bool, report: Callable[[str], None]) -> Path:
+    """
+    Return Helm, compiled if need be; as `provide`.
+
+    `EUGO_HELM` names one that is ready.
+    """
+    if ready := os.environ.get("EUGO_HELM"):
+        return Path(ready).absolute()
+    return _provided((HELM,), keep=keep, report=report)["helm"]
+
+
+def _provided(
+    sources: tuple[Source, ...], *, keep: bool, report: Callable[[str], None]
+) -> dict[str, Path]:
     cache = cache_folder()
-    targets = {source: cache / source.key() / source.name for source in SOURCES}
+    targets = {source: cache / source.key() / source.name for source in sources}
     if not all(target.exists() for target in targets.values()):
         try:
             cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -170,8 +195,7 @@ def provide(*, keep: bool, report: Callable[[str], None]) -> Programs:
     for target in targets.values():
         with contextlib.suppress(OSError):
             os.utime(target)  # when it was used last
-    found = {source.name: target for source, target in targets.items()}
-    return Programs(kube=found["kube"], runtime=found["runtime"])
+    return {source.name: target for source, target in targets.items()}
 
 
 def environment(go: Toolchain, cache: GoCache) -> dict[str, str]:
