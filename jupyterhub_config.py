@@ -9,6 +9,7 @@ Loaded by the demo, by tests and, on a cluster, by the zero-to-jupyterhub chart'
 - `EUGO_NAMESPACE`: namespace of people's workspaces (default: eugo)
 - `EUGO_QUOTA_URL`, `EUGO_CULLER_URL`, `EUGO_REAPER_URL`, `EUGO_WORKSPACES_URL`, `EUGO_EXPORT_URL`: where the
   services listen (default: ports 8191 to 8195 of 127.0.0.1)
+- `EUGO_BIND`: address that services listen on, where that is not the one they are asked at; `*`: all of the machine's
 - `EUGO_EXPORTER_IMAGE`: image of the Pods that read volumes for exports: Python 3 and this package; without it
   nothing is exported
 - `EUGO_STORAGE_CLASS`: StorageClass of homes and extra volumes (default: what `KubeSpawner.storage_class` says, else
@@ -38,7 +39,18 @@ catalog = os.environ.get("EUGO_CATALOG") or str(here / "helm-values" / "catalog.
 c.JupyterHub.spawner_class = EugoSpawner
 c.JupyterHub.allow_named_servers = True
 c.JupyterHub.named_server_limit_per_user = 20
-c.JupyterHub.template_paths = [str(Path(eugospawner.__file__).parent / "templates")]
+
+
+def declared(name):
+    """Return what was listed before this file, as the chart does for services and roles."""
+    found = c.JupyterHub[name]
+    return list(found) if isinstance(found, (list, tuple)) else found.get_value([])
+
+
+c.JupyterHub.template_paths = [
+    *declared("template_paths"),
+    str(Path(eugospawner.__file__).parent / "templates"),
+]
 # After sign-in people land on their workspaces: nothing starts unasked.
 c.JupyterHub.default_url = "/hub/home"
 c.JupyterHub.implicit_spawn_seconds = 0
@@ -75,6 +87,7 @@ c.EugoAuthenticator.now = SystemClock().now
 # Managed services start with the hub and end with it. The environment is theirs by name only: a
 # service gets what it needs and none of the hub's secrets.
 passed = (
+    "EUGO_BIND",
     "EUGO_DATABASE_URL",
     "EUGO_LOG_FORMAT",
     "EUGO_NAMESPACE",
@@ -91,9 +104,13 @@ MEASURES = ("EUGO_MEASURE_HOURS",)
 METRICS = ("EUGO_PROMETHEUS_URL", "EUGO_GPU_AT_WORK_PERCENT")
 # Without an image for its Pods there is nothing that could read a volume, and pages offer no export.
 exporter_image = os.environ.get("EUGO_EXPORTER_IMAGE", "")
-c.JupyterHub.template_vars = {"eugo_exports": bool(exporter_image)}
+c.JupyterHub.template_vars = {
+    **(c.JupyterHub.get("template_vars") or {}),
+    "eugo_exports": bool(exporter_image),
+}
 surroundings = {name: os.environ[name] for name in passed if name in os.environ}
 c.JupyterHub.services = [
+    *declared("services"),
     {
         "name": "reaper",
         "command": [sys.executable, "-m", "hub_services.reaper"],
@@ -168,6 +185,7 @@ c.JupyterHub.extra_user_scopes = {
     *(["access:services!service=export"] if exporter_image else []),
 }
 c.JupyterHub.load_roles = [
+    *declared("load_roles"),
     {
         "name": "reaper",
         "description": "See everybody's servers, and stop what has to end",

@@ -53,23 +53,42 @@ FROM_THE_HUB: Final = ("JUPYTERHUB_API_URL", "JUPYTERHUB_API_TOKEN")
 FOR_PEOPLE: Final = ("JUPYTERHUB_SERVICE_URL", "JUPYTERHUB_SERVICE_PREFIX")
 #: Where a service listens that people do not reach.
 LISTEN: Final = "EUGO_LISTEN"
+#: What a service listens on, where others ask for it at an address that is not its machine's.
+BIND: Final = "EUGO_BIND"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a service listens: *url* of its own, and the *prefix* of its addresses below the hub's."""
+    """
+    Where a service is asked.
+
+    Attributes:
+        url: Its own, without the hub's proxy.
+        prefix: That of its addresses below the hub's.
+        bind: What it listens on, at the port of *url*: an address, or ``*`` for all; empty: the host of *url*.
+    """
 
     url: str
     prefix: str
+    bind: str = ""
+
+    @property
+    def listens_on(self) -> tuple[int, str]:
+        """Port and address, as `HTTPServer.listen` has them."""
+        where = urlsplit(self.url)
+        address = self.bind or where.hostname or "127.0.0.1"
+        return where.port or 80, "" if address == "*" else address
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Place:
         """Return the place in *environment*: as the hub names it, else `EUGO_LISTEN` itself."""
+        bind = environment.get(BIND, "")
         if LISTEN in environment:
-            return cls(url=environment[LISTEN], prefix="/")
+            return cls(url=environment[LISTEN], prefix="/", bind=bind)
         return cls(
             url=environment["JUPYTERHUB_SERVICE_URL"],
             prefix=environment["JUPYTERHUB_SERVICE_PREFIX"],
+            bind=bind,
         )
 
 
@@ -213,8 +232,7 @@ async def serve(
         more: Other things that go on meanwhile, by name.
     """
     server = HTTPServer(app, xheaders=True, max_body_size=2 * LARGEST_BODY)
-    where = urlsplit(place.url)
-    server.listen(where.port or 80, where.hostname or "127.0.0.1")
+    server.listen(*place.listens_on)
     _log.info("Answering at %s%s", place.url, place.prefix)
     async with asyncio.TaskGroup() as tasks:
         running = [

@@ -23,8 +23,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-TIERS = ("house", "unit", "contract", "integration", "browser")
-_MIXED = {"browser": "integration"}
+TIERS = ("house", "unit", "contract", "integration", "deploy", "browser")
+_MIXED = {"browser": "integration", "deploy": "integration"}
 """Tiers that run among those of another."""
 
 LONGEST = (
