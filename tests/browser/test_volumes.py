@@ -131,6 +131,38 @@ def as_measured(hub, percent):
     aside(asyncio.run, asked(hub, record))
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_volume_is_made_for_a_project_and_its_members_find_it_on_the_form(
+    hub,
+    opened,
+    width,
+    scheme,  # noqa: F811
+):
+    key = f"datasets-{width}"
+    page = opened("alice", width=width, scheme=scheme)
+    page.goto(f"{hub.demo.ready['url']}/services/export/volumes")
+    expect(page.get_by_role("heading", name="Make a volume for a project")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("No Name")
+    page.get_by_label("Name", exact=True).press("Enter")
+    expect(page.get_by_role("alert").first).to_contain_text("lower-case letters")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("No Name")
+    has_no_violation(page)
+    fits(page)
+    page.screenshot(path=ARTIFACTS / f"volumes-project-{width}-{scheme}.png", full_page=True)
+    page.get_by_label("Name", exact=True).fill(key)
+    page.get_by_label("Name", exact=True).press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{key}@vision")
+    has_no_violation(page)
+    fits(page)
+    page.screenshot(path=ARTIFACTS / f"volume-project-{width}-{scheme}.png", full_page=True)
+    member = opened("bob")
+    member.goto(f"{hub.demo.ready['url']}/services/export/volumes")
+    expect(member.get_by_role("link", name=f"{key}@vision")).to_be_visible()
+    member.goto(f"{hub.demo.ready['url']}/hub/spawn")
+    options = member.locator("#eugo-volumes-owned option")
+    assert f"{key}@vision" in options.evaluate_all("all => all.map(each => each.value)")
+
+
 @pytest.mark.usefixtures("stopped")
 @pytest.mark.parametrize(("width", "scheme"), LOOKS)
 def test_it_can_be_looked_at(hub, opened, width, scheme):  # noqa: F811 - the fixture

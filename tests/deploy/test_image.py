@@ -109,6 +109,12 @@ def arguments(drawn, tmp_path):
     (own / "values.yaml").write_text(yaml.safe_dump(secret))
     (own / "hub.config.JupyterHub.cookie_secret").write_text("ab" * 32)
     (own / "hub.config.CryptKeeper.keys").write_text("ab" * 32)
+    # Who it is, as every Pod is told; Kubernetes itself does not answer here.
+    account = tmp_path / "account"
+    account.mkdir()
+    shutil.copy(_CA, account / "ca.crt")
+    (account / "token").write_text("x")
+    (account / "namespace").write_text("eugo")
     data = tmp_path / "data"
     data.mkdir()
     os.chown(data, 1000, 1000)
@@ -118,6 +124,8 @@ def arguments(drawn, tmp_path):
     }
     return [
         *_LIMITS, "--network=none", "--add-host=hub:127.0.0.1", "--add-host=proxy-api:127.0.0.1",
+        f"--volume={account}:/var/run/secrets/kubernetes.io/serviceaccount:ro",
+        "--env=KUBERNETES_SERVICE_HOST=127.0.0.1", "--env=KUBERNETES_SERVICE_PORT=6443",
         f"--volume={folder}:/usr/local/etc/jupyterhub:ro", f"--volume={data}:/srv/jupyterhub",
         f"--volume={VALUES / 'catalog.yaml'}:/etc/eugo/catalog.yaml:ro",
         *(f"--env={name}={value}" for name, value in told.items()),
