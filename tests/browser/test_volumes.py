@@ -134,9 +134,9 @@ def as_measured(hub, percent):
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_a_volume_is_made_for_a_project_and_its_members_find_it_on_the_form(
     hub,
-    opened,
+    opened,  # noqa: F811
     width,
-    scheme,  # noqa: F811
+    scheme,
 ):
     key = f"datasets-{width}"
     page = opened("alice", width=width, scheme=scheme)
