@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 READ: Final = frozenset({"get", "list", "watch"})
+FOLLOW: Final = frozenset({"list", "watch"})
+LIST: Final = frozenset({"list"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,36 +44,27 @@ IN_THE_NAMESPACE: Final = (
     ),
     Permission(
         group="",
-        resource="pods/log",
-        verbs=frozenset({"get"}),
-        needed_for="the diagnosis of a failed start",
-    ),
-    Permission(
-        group="", resource="events", verbs=READ, needed_for="progress messages, and why a Pod waits"
+        resource="events",
+        verbs=FOLLOW,
+        needed_for="progress messages, and why a Pod waits",
     ),
     Permission(
         group="",
         resource="persistentvolumeclaims",
-        verbs=READ | {"create", "patch", "delete"},
+        verbs=LIST | {"get", "create", "patch", "delete"},
         needed_for="home and extra volumes; an admin makes them larger",
     ),
     Permission(
         group="resource.k8s.io",
         resource="resourceclaimtemplates",
-        verbs=READ | {"create", "delete"},
+        verbs=LIST | {"get", "create", "delete"},
         needed_for="one template per GPU shape, read back after creation, swept when unused",
     ),
     Permission(
         group="resource.k8s.io",
         resource="resourceclaims",
-        verbs=READ | {"delete"},
-        needed_for="what was really allocated; orphans are swept",
-    ),
-    Permission(
-        group="networking.k8s.io",
-        resource="networkpolicies",
-        verbs=READ | {"create", "delete"},
-        needed_for="network rules of one workspace",
+        verbs=FOLLOW,
+        needed_for="what was really allocated",
     ),
     Permission(
         group="coordination.k8s.io",
@@ -82,13 +75,13 @@ IN_THE_NAMESPACE: Final = (
 )
 
 OF_THE_CLUSTER: Final = tuple(
-    Permission(group=group, resource=resource, verbs=READ, needed_for=needed_for, namespaced=False)
-    for group, resource, needed_for in (
-        ("resource.k8s.io", "deviceclasses", "which GPU classes a claim may name"),
-        ("resource.k8s.io", "resourceslices", "which GPU models exist, and their shares"),
-        ("", "nodes", "the advisory view of capacity"),
-        ("scheduling.k8s.io", "priorityclasses", "whether each queue's class exists"),
-        ("storage.k8s.io", "storageclasses", "whether volumes can be made, and when they bind"),
+    Permission(group=group, resource=resource, verbs=verbs, needed_for=needed_for, namespaced=False)
+    for group, resource, verbs, needed_for in (
+        ("resource.k8s.io", "deviceclasses", LIST, "which GPU classes a claim may name"),
+        ("resource.k8s.io", "resourceslices", FOLLOW, "which GPU models exist, and their shares"),
+        ("", "nodes", FOLLOW, "the advisory view of capacity"),
+        ("scheduling.k8s.io", "priorityclasses", LIST, "whether each queue's class exists"),
+        ("storage.k8s.io", "storageclasses", LIST, "whether volumes can be made"),
     )
 )
 
