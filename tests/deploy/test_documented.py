@@ -1,8 +1,12 @@
 """What docs/howto/install.md has people type is what the other tests run."""
 
 import base64
+import contextlib
 import re
 import shlex
+import sqlite3
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -93,3 +97,26 @@ def test_the_secret_that_people_make_has_the_keys_that_the_chart_reads():
     assert (
         yaml.safe_load((VALUES / "values.yaml").read_text())["hub"]["existingSecret"] == "eugo-hub"
     )
+
+
+def test_the_backup_of_both_databases_is_whole_and_can_be_made_again(tmp_path):
+    """The program of the page, on files that are written meanwhile."""
+    (program,) = re.findall(r"python3 -c \\\n\s+'(import sqlite3;[^']*)'", PAGE)
+    there, copies = tmp_path / "srv", tmp_path / "tmp"
+    there.mkdir()
+    copies.mkdir()
+    program = program.replace('"/tmp/', f'"{copies}/').replace("/srv/jupyterhub", str(there))
+    open_ones = [sqlite3.connect(there / f"{name}.sqlite") for name in ("jupyterhub", "eugo")]
+    for number, each in enumerate(open_ones):
+        each.execute("PRAGMA journal_mode=WAL")
+        each.execute("CREATE TABLE t (n)")
+        each.execute("INSERT INTO t VALUES (?)", (number,))
+        each.commit()
+        each.execute("INSERT INTO t VALUES (99)")  # not committed
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", program], check=True)
+    for number, name in enumerate(("jupyterhub", "eugo")):
+        with contextlib.closing(sqlite3.connect(copies / f"{name}.sqlite")) as copy:
+            assert copy.execute("SELECT n FROM t").fetchall() == [(number,)]
+    for each in open_ones:
+        each.close()
