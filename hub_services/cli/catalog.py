@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -120,27 +121,74 @@ def set_profile(
 
 
 @profile.command(name="create")
-@click.argument("key")
-@_FILE
+@click.argument("key", required=False)
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The whole entry as YAML, in the words of catalog.yaml, instead of the options below.",
+)
+@click.option("--name", help="As people read it; the KEY follows from it if none is given.")
+@click.option(
+    "--image", "images", multiple=True, help="Key of an image of the catalog; may be repeated."
+)
+@click.option("--flavor", "flavors", multiple=True, help="Key of a flavor; may be repeated.")
+@click.option("--when-to-use", default="", help="A line below the name.")
 @_REASON
 @click.pass_obj
-def create_profile(session: Session, key: str, file: Path, reason: str) -> None:
+def create_profile(
+    session: Session,
+    key: str | None,
+    file: Path | None,
+    name: str | None,
+    images: tuple[str, ...],
+    flavors: tuple[str, ...],
+    when_to_use: str,
+    reason: str,
+) -> None:
     """
     Make a new profile KEY; one that exists is left alone.
 
     \b
-    Example:
+    Examples:
+      eugo profile create --name "Torch, ours" --image torch-ours --flavor nb-gpu-h100
       eugo profile create notebook-short --file short.yaml
     """
+    told = {"--name": name, "--image": images, "--flavor": flavors}
+    if file is not None and any(told.values()):
+        message = "Give --file, or --name, --image and --flavor."
+        raise click.UsageError(message)
+    if file is None and not all(told.values()):
+        missing = ", ".join(option for option, value in told.items() if not value)
+        message = f"Give {missing}, or --file."
+        raise click.UsageError(message)
+    key = key or _key_of(name or "")
+    if not key:
+        message = "Give a KEY: lower-case letters, digits and hyphens."
+        raise click.UsageError(message)
+    document = (
+        read_mapping(file)
+        if file is not None
+        else {
+            "display_name": name,
+            "when_to_use": when_to_use or f"With {', '.join(images)}",
+            "images": list(images),
+            "flavors": list(flavors),
+        }
+    )
     path = f"/settings/profiles/{part(key)}"
     known = session.client.get("/settings/profiles")
     if key in {each["key"] for each in known["entries"]}:
         message = f"The profile {key} exists: change it with `eugo profile put` or `set`."
         raise click.ClickException(message)
     answer = session.client.put(
-        path, {"document": read_mapping(file), "reason": reason, "revision": known["revision"]}
+        path, {"document": document, "reason": reason, "revision": known["revision"]}
     )
     show_effects(session, answer)
+
+
+def _key_of(name: str) -> str:
+    """Return the key that a name stands for: `Torch, ours` is torch-ours."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].rstrip("-")
 
 
 @project.command(name="bind")

@@ -229,6 +229,36 @@ def test_a_profile_is_created_once(told, eugo, tmp_path):
     assert (code, "exists" in stderr) == (1, True)
 
 
+def test_a_profile_of_an_own_image_is_created_by_its_words(told, eugo):
+    """F50."""
+    words = ("--image", "pytorch", "--flavor", "nb-gpu-l4", "--flavor", "nb-gpu-h100")
+    made = told("profile", "create", "--name", "Torch, ours", *words)["after"]
+    assert (made["display_name"], made["images"], made["flavors"]) == (
+        "Torch, ours", ["pytorch"], ["nb-gpu-l4", "nb-gpu-h100"],
+    )  # fmt: skip
+    assert "torch-ours" in eugo("profile", "list")[1]
+    code, _, stderr = eugo("profile", "create", "--name", "Torch, ours", *words)
+    assert (code, "The profile torch-ours exists" in stderr) == (1, True)
+    code, _, stderr = eugo(
+        "profile", "create", "other", "--name", "Other", "--image", "none", "--flavor", "gpu-t4"
+    )
+    assert code == 1
+    assert "none" in stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--name", "X"), "--image, --flavor"),
+        ((), "--name, --image, --flavor"),
+        (("--name", "äöü", "--image", "pytorch", "--flavor", "nb-gpu-l4"), "Give a KEY"),
+    ],
+)
+def test_a_profile_without_all_its_words_is_refused_with_those_it_lacks(eugo, words, said):
+    code, _, stderr = eugo("profile", "create", *words)
+    assert (code, said in stderr) == (2, True)
+
+
 def test_a_plan_is_put_tried_and_shown(told, eugo, tmp_path):
     code, stdout, _ = eugo("plan", "show", "research")
     document = yaml.safe_load(stdout)
