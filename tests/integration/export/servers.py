@@ -274,8 +274,8 @@ class Exports(Running):
     async def close(self) -> None:
         await self.measurer.close()
         await self.preparer.close()
-        # Restores of whoever did not wait for their end, and what was begun for the answers to them.
-        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        # Restores of whoever did not wait for their end; the server's own tasks close its connections.
+        rest = [each for each in asyncio.all_tasks() if "unpack" in str(each.get_coro())]
         for each in rest:
             each.cancel()
         await asyncio.gather(*rest, return_exceptions=True)

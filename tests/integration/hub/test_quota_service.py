@@ -48,11 +48,11 @@ def settled(hub, user):
     return report and sum(line["gpu_settled"] for line in report["consumers"])
 
 
-def check(hub):
+def check(hub, user):
     async def look():
         store = await open_store(f"sqlite:///{hub.demo.data / 'store.sqlite'}")
         try:
-            await check_ledger_consistency(store)
+            await check_ledger_consistency(store, user)
         finally:
             await store.close()
 
@@ -71,10 +71,10 @@ def test_killed_it_is_started_again_and_charges_what_runs_once(hub):
     os.kill(before, signal.SIGKILL)
     hub.until(lambda: service_pid(hub) not in {None, before}, "the service stays away")
     hub.until(lambda: settled(hub, user), "nothing is settled")
-    check(hub)
+    check(hub, user)
     hub.stop(user)
     hub.until(lambda: not hub.objects("pods", user), "the Pod stays")
-    check(hub)
+    check(hub, user)
     (consumer,) = usage(hub, user)["consumers"]
     assert consumer["gpu_reserved"] == 0
     (after,) = [line for line in usage(hub, user)["limits"] if line["key"] == "gpu-each-month"]
