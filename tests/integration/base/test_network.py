@@ -20,7 +20,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_only_hub_and_proxy_may_enter_a_workspace(base: Prepared) -> None:
-    spec = base.hub.get(
+    spec = base.admin.get(
         f"/apis/networking.k8s.io/v1/namespaces/{base.namespace}"
         "/networkpolicies/eugo-workspaces-ingress"
     ).body["spec"]
