@@ -1,5 +1,5 @@
 """
-Compile the Go programs once per user, and find them ever after: two that are the cluster, and Helm where it is wanted.
+Compile the Go programs once per user, and find them ever after: two that are the cluster; Helm and Kueue where wanted.
 
 They lie in a cache keyed by what they are made of: every file of the module that can change the
 program, the flags, the platform. So each clone and branch with the same sources shares them, and a
@@ -67,6 +67,12 @@ class Source:
     name: str
     folder: Path
     cost: Cost
+
+    package: str = "."
+    """What is built: the module itself, or a program of a module that it names as a tool."""
+
+    beside: tuple[str, str] | None = None
+    """A module, and a folder of it that is kept beside the program."""
 
     @property
     def linker_flags(self) -> str:
@@ -138,6 +144,15 @@ HELM: Final = Source(
 )
 """What installs the chart; compiled when somebody wants that."""
 
+KUEUE: Final = Source(
+    name="kueue",
+    folder=_HERE / "kueue",
+    cost=Cost(disk_bytes=2_500_000_000, cpu_seconds=600),
+    package="sigs.k8s.io/kueue/cmd/kueue",
+    beside=("sigs.k8s.io/kueue", "config/components"),
+)
+"""What admits Pods by queue, for the tests of that engine; with its definitions (CRDs) beside it."""
+
 
 def cache_folder() -> Path:
     """Return the folder of everything that is compiled."""
@@ -175,6 +190,17 @@ def provide_helm(*, keep: bool, report: Callable[[str], None]) -> Path:
     if ready := os.environ.get("EUGO_HELM"):
         return Path(ready).absolute()
     return _provided((HELM,), keep=keep, report=report)["helm"]
+
+
+def provide_kueue(*, keep: bool, report: Callable[[str], None]) -> Path:
+    """
+    Return Kueue, compiled if need be; as `provide`. Beside it lie its definitions, in `components`.
+
+    `EUGO_KUEUE` names one that is ready.
+    """
+    if ready := os.environ.get("EUGO_KUEUE"):
+        return Path(ready).absolute()
+    return _provided((KUEUE,), keep=keep, report=report)["kueue"]
 
 
 def _provided(
@@ -280,7 +306,7 @@ def _compile(source: Source, target: Path, *, go: Toolchain, caches: GoCache) ->
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with Progress(f"fetching modules of {source.name}", total=0) as progress:
         listed = _go(
-            go, "list", *source.flags, "-deps", "-f={{.Stale}}", ".",
+            go, "list", *source.flags, "-deps", "-f={{.Stale}}", source.package,
             source=source, variables=variables, progress=progress, counted="go: downloading",
         )  # fmt: skip
     stale = listed.count("true")
@@ -289,12 +315,30 @@ def _compile(source: Source, target: Path, *, go: Toolchain, caches: GoCache) ->
             f"compiling {source.name}", total=len(listed), done=len(listed) - stale
         ) as progress:
             _go(
-                go, "build", *source.flags, "-v", f"-ldflags={source.linker_flags}", f"-o={draft}", ".",
-                source=source, variables=variables, progress=progress, counted="",
+                go, "build", *source.flags, "-v", f"-ldflags={source.linker_flags}", f"-o={draft}",
+                source.package, source=source, variables=variables, progress=progress, counted="",
             )  # fmt: skip
+            _copy_beside(source, target, go=go, variables=variables, progress=progress)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _copy_beside(
+    source: Source, target: Path, *, go: Toolchain, variables: dict[str, str], progress: Progress
+) -> None:
+    if source.beside is None:
+        return
+    module, folder = source.beside
+    found = _go(
+        go, "list", "-m", "-f={{.Dir}}", module,
+        source=source, variables=variables, progress=progress, counted="go: downloading",
+    )  # fmt: skip
+    kept = target.parent / Path(folder).name
+    remove_tree(kept)
+    shutil.copytree(Path(" ".join(found)) / folder, kept, copy_function=shutil.copyfile)
+    for place in (kept, *kept.rglob("*")):
+        place.chmod(0o700 if place.is_dir() else 0o600)
 
 
 def _go(

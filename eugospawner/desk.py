@@ -19,10 +19,11 @@ from eugospawner import cluster, records, showing
 from eugospawner.cluster import ClaimTemplates, send_as_it_stands, settle_route
 from eugospawner.judge import Circumstances
 from eugospawner.lives import Lives
-from eugospawner.manifests import attachments, labels
+from eugospawner.manifests import attachments, kueue, labels
 from eugospawner.manifests.placement import Placement
 from eugospawner.once import Once
 from eugospawner.policy import limits
+from eugospawner.policy.catalog import Engine
 from eugospawner.policy.decisions import Gpus
 from eugospawner.policy.errors import ClusterError, ConfigError, StoreError
 from eugospawner.policy.lifecycle import Ending
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from kubespawner import KubeSpawner
 
+    from eugospawner.manifests.kueue import Ticket
     from eugospawner.policy.accounts import Actor, Person
     from eugospawner.policy.catalog import Catalog
     from eugospawner.policy.quota import Demand
@@ -57,6 +59,9 @@ Json = Any
 #: Starts that are on their way to their Pod at the same time. In a crowd, the first then have it
 #: while the last are still being prepared; all at once, each would wait for all.
 _AT_ONCE: Final = 16
+
+#: Who stops what Kueue evicts, in the audit.
+_KUEUE: Final = "kueue"
 
 _ONE_WISH_EACH: Final = timedelta(days=1)
 
@@ -140,6 +145,8 @@ class Desk:
         self._now = spawner.now
         store_url: str = spawner.store_url
         self._store: Once[Store] = Once(lambda: open_store(store_url))
+        self.watches.pods.when_evicted = self._evicted
+        self._notes: set[asyncio.Task[None]] = set()
 
     async def store(self) -> Store:
         """
@@ -154,6 +161,40 @@ class Desk:
     def catalog(self) -> Catalog:
         """What is on offer, as last read."""
         return self._source.settings.catalog
+
+    async def watching(self) -> None:
+        """
+        Return once what a start waits for is followed.
+
+        Raises:
+            ApiException: Pods or their events cannot be read; the next call tries again.
+        """
+        await self.watches.started(self.watches.pods, self.watches.events)
+        if self.catalog.engine is Engine.KUEUE:
+            await self.watches.queues_started(self._log.warning)
+
+    def _evicted(self, pod: Json) -> None:
+        """Have it recorded why Kueue stops *pod*, while that can still be read."""
+        task = asyncio.get_running_loop().create_task(self._record_eviction(pod))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _record_eviction(self, pod: Json) -> None:
+        session = (pod["metadata"].get("labels") or {}).get(labels.SESSION)
+        eviction = kueue.eviction_of(pod)
+        if not session or eviction is None:
+            return
+        displacing = kueue.queue_of(
+            eviction.for_whom, self.watches.pods.pods.values(), labels.QUEUE, self.catalog.queues
+        )
+        said = kueue.sentence_of(eviction, displacing)
+        try:
+            store = await self.store()
+            await store.sessions.ask_to_stop(
+                session, reason=eviction.ending, actor=_KUEUE, at=self._now(), said=said
+            )
+        except StoreError as error:
+            self._log.warning("Why Kueue ends %s was not recorded (%s): %s", session, said, error)
 
     async def circumstances(
         self,
@@ -388,6 +429,17 @@ class Desk:
     ) -> Demand | None:
         """Return what *session* would take from *now* on by today's rules; `records.demand_of`."""
         return records.demand_of(session, self._source.settings, slug, percent=percent, now=now)
+
+    def ticket_of(self, pod: Json | None) -> Ticket | None:
+        """Return the place of *pod* in its queue while Kueue holds it back; `None`: it does not."""
+        if pod is None or not kueue.is_gated(pod):
+            return None
+        key = (pod["metadata"].get("labels") or {}).get(labels.QUEUE, "")
+        queue = self.catalog.queues.get(key)
+        return kueue.Ticket(
+            queue=queue.display_name if queue else key,
+            said=kueue.missing_of(self.watches.workloads.of_pod(pod)),
+        )
 
     def gpus_of(self, pod: Json | None) -> Gpus | None:
         """Return the GPUs that *pod* was made for, by its labels; `None`: none, or unknown."""

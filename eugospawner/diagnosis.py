@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner.manifests import allocation
+from eugospawner.manifests import allocation, kueue
 from eugospawner.manifests.pod import STARTUP
 from eugospawner.policy.catalog import WHOLE_PERCENT
-from eugospawner.policy.lifecycle import Ending
+from eugospawner.policy.lifecycle import Ending, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eugospawner.manifests.kueue import Ticket
     from eugospawner.policy.decisions import Gpus
 
 #: A Kubernetes object as JSON gives it.
@@ -105,10 +106,20 @@ def is_ready(pod: Json | None) -> bool:
 
 
 def progress_of(
-    pod: Json | None, claim: Json | None, events: Sequence[Json], gpus: Gpus | None
+    pod: Json | None,
+    claim: Json | None,
+    events: Sequence[Json],
+    gpus: Gpus | None,
+    ticket: Ticket | None = None,
 ) -> Progress:
-    """Return how far a start is; *events* are the Pod's, oldest first."""
-    done, message = _stage(pod, claim, events, gpus)
+    """
+    Return how far a start is.
+
+    Args:
+        events: The Pod's, oldest first.
+        ticket: Its place in a queue of Kueue, as long as that holds it back.
+    """
+    done, message = (1, _in_queue(ticket)) if pod and ticket else _stage(pod, claim, events, gpus)
     return Progress(
         percent=min(90, 5 + 17 * done),
         message=message,
@@ -133,6 +144,7 @@ def follow(
     claim: Json | None,
     events: Sequence[Json],
     gpus: Gpus | None,
+    ticket: Ticket | None = None,
     *,
     stopping: bool,
 ) -> Progress:
@@ -147,7 +159,7 @@ def follow(
     """
     if pod is None and shown is not None:
         return shown
-    progress = progress_of(pod, claim, events, gpus)
+    progress = progress_of(pod, claim, events, gpus, ticket)
     failure = failure_of(pod, events) if pod is not None and not stopping else None
     return progress if failure is None else _failed(progress, failure)
 
@@ -201,6 +213,11 @@ def _stage(
     return 5, "The workspace runs; waiting until it answers."
 
 
+def _in_queue(ticket: Ticket) -> str:
+    said = f" Kueue says: {_short(ticket.said).rstrip('.')}." if ticket.said else ""
+    return f"Waiting in the queue {ticket.queue} until it has room. It starts by itself.{said}"
+
+
 def _scheduling(pod: Json, events: Sequence[Json]) -> str:
     """
     Return what the scheduler said last of a Pod that has no node; empty: nothing yet.
@@ -239,6 +256,9 @@ def failure_of(pod: Json | None, events: Sequence[Json]) -> Failure | None:
         pod: The Pod; `None` after it has been seen means that somebody deleted it.
         events: The Pod's events, oldest first.
     """
+    eviction = kueue.eviction_of(pod)
+    if eviction is not None:
+        return Failure(reason=eviction.ending, sentence=words_of(eviction.ending).sentence)
     if pod is None or "deletionTimestamp" in pod["metadata"]:
         return Failure(
             reason="pod-deleted",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import orjson
@@ -23,11 +24,11 @@ from kubernetes_asyncio.client import ApiException
 from kubespawner.reflector import ResourceReflector
 from traitlets import Instance
 
-from eugospawner.manifests import allocation, attachments, excerpts
+from eugospawner.manifests import allocation, attachments, excerpts, kueue
 from eugospawner.manifests.excerpts import Excerpts
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 #: A Kubernetes object as JSON gives it.
 Json = Any
@@ -86,6 +87,9 @@ class Reflector(ResourceReflector):
 
     #: What is kept of an object.
     shape: excerpts.Shape
+
+    #: What the method that lists is told beside that, for kinds without one of their own.
+    place: Mapping[str, str] = MappingProxyType({})
 
     #: Counts changes, so that views made from the objects know when they are stale.
     changes = 0
@@ -214,6 +218,7 @@ class Reflector(ResourceReflector):
             label_selector=self.label_selector,
             field_selector=self.field_selector,
             _preload_content=False,
+            **self.place,
             **arguments,
         )
         if response.status >= 400:  # noqa: PLR2004 - HTTP's errors begin here
@@ -268,6 +273,9 @@ class PodReflector(Reflector):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self._of_owner: defaultdict[str, set[str]] = defaultdict(set)
+        #: Told once of each Pod that is being evicted, while it is still there.
+        self.when_evicted: Callable[[Json], None] | None = None
+        self._evicted: dict[str, str] = {}
 
     def of_owner(self, owner: str) -> tuple[Json, ...]:
         """Return the Pods of *owner*, in no order."""
@@ -275,11 +283,20 @@ class PodReflector(Reflector):
         return tuple(self.resources[key] for key in keys if key in self.resources)
 
     def stored(self, key: str, resource: Json) -> None:
-        """Index the Pod by its owner."""
+        """Index the Pod by its owner, and tell if it is being evicted."""
         self._of_owner[attachments.owner_of(resource)].add(key)
+        uid = resource["metadata"].get("uid", "")
+        if (
+            self.when_evicted is not None
+            and self._evicted.get(key) != uid
+            and kueue.eviction_of(resource) is not None
+        ):
+            self._evicted[key] = uid
+            self.when_evicted(resource)
 
     def removed(self, key: str, resource: Json) -> None:
         """Drop the Pod from the index."""
+        self._evicted.pop(key, None)
         owner = attachments.owner_of(resource)
         self._of_owner[owner].discard(key)
         if not self._of_owner[owner]:
@@ -353,6 +370,38 @@ class ClaimReflector(Reflector):
         return claim if claim is not None and allocation.is_allocated(claim) else None
 
 
+class WorkloadReflector(Reflector):
+    """Kueue's Workloads; a change is news for the Pod that owns one."""
+
+    kind = "workloads"
+    shape = excerpts.WORKLOAD
+    api_group_name = "CustomObjectsApi"
+    list_method_name = "list_namespaced_custom_object"
+    place = {"group": kueue.GROUP, "version": kueue.VERSION, "plural": "workloads"}  # noqa: RUF012 - never changed
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self._by_pod: dict[str, str] = {}
+
+    def topics(self, resource: Json) -> Iterable[str]:
+        """Return the Pods that own a Workload."""
+        metadata = resource["metadata"]
+        return tuple(f"{metadata['namespace']}/{each['name']}" for each in _owning_pods(resource))
+
+    def of_pod(self, pod: Json) -> Json | None:
+        """Return the Workload that Kueue made for *pod*, if it has."""
+        return self.resources.get(self._by_pod.get(pod["metadata"].get("uid", ""), ""))
+
+    def stored(self, key: str, resource: Json) -> None:
+        """Index the Workload by its Pod."""
+        self._by_pod.update({each["uid"]: key for each in _owning_pods(resource)})
+
+    def removed(self, key: str, resource: Json) -> None:  # noqa: ARG002 - upstream's signature
+        """Drop the Workload from the index."""
+        for each in _owning_pods(resource):
+            self._by_pod.pop(each["uid"], None)
+
+
 class SliceReflector(Reflector):
     """ResourceSlices of the cluster by name: which devices there are."""
 
@@ -378,6 +427,11 @@ class NodeReflector(Reflector):
             self.resources[name] = resource  # a heartbeat
         else:
             super()._store(resource)
+
+
+def _owning_pods(resource: Json) -> Iterable[Json]:
+    owners = resource["metadata"].get("ownerReferences") or ()
+    return (each for each in owners if each["kind"] == "Pod")
 
 
 def _unversioned(resource: Json) -> Json:

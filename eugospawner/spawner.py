@@ -23,7 +23,7 @@ from eugospawner import cluster, diagnosis, podspec, refusals
 from eugospawner.deciding import DecidingSpawner
 from eugospawner.manifests import allocation, claims, configured, gate, labels, storage
 from eugospawner.policy.errors import ClusterError, StoreError
-from eugospawner.policy.lifecycle import Ending
+from eugospawner.policy.lifecycle import ENDINGS, Ending
 from eugospawner.policy.volumes import project_named_in
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class EugoSpawner(DecidingSpawner):
         self._end_reason, self._problem, self._seen = Ending.START_FAILED.value, None, {}
         await self.load_user_options()
         try:
-            await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
+            await self.desk.watching()
             async with self.desk.turn:
                 await self._create()
             async with self._in_time():
@@ -192,7 +192,9 @@ class EugoSpawner(DecidingSpawner):
             if diagnosis.is_ready(pod):
                 return pod
             if (failure := diagnosis.failure_of(pod, events)) is not None:
-                self._end_reason, self._problem = failure.reason, failure.sentence
+                self._end_reason = failure.reason
+                # An end with words of its own has more said of it where it was asked for.
+                self._problem = None if failure.reason in ENDINGS else failure.sentence
                 raise refusals.failed(failure)
             gpus = self.desk.gpus_of(pod)
             if gpus is not None and not healed and diagnosis.misses_template(events):
@@ -206,7 +208,9 @@ class EugoSpawner(DecidingSpawner):
         """Keep what is seen of the start for its log (F91): our words, then those of Kubernetes."""
         at = self.now().isoformat(timespec="seconds")
         claim = self.desk.watches.claims.of_pod(pod) if pod else None
-        progress = diagnosis.progress_of(pod, claim, events, self.desk.gpus_of(pod))
+        progress = diagnosis.progress_of(
+            pod, claim, events, self.desk.gpus_of(pod), self.desk.ticket_of(pod)
+        )
         self._seen.setdefault(progress.message, at)
         for event in events:
             self._seen.setdefault(diagnosis.event_words(event), at)
@@ -254,7 +258,7 @@ class EugoSpawner(DecidingSpawner):
 
         A Pod that was still starting when the hub died is adopted: waited for, then bound.
         """
-        await self.desk.watches.started(self.desk.watches.pods, self.desk.watches.events)
+        await self.desk.watching()
         if self._pod is not None:
             try:
                 async with asyncio.timeout(self.start_timeout):
@@ -278,7 +282,13 @@ class EugoSpawner(DecidingSpawner):
             claim = watches.claims.of_pod(pod) if pod else None
             events = watches.events.of_pod(self._pod_key)
             progress = diagnosis.follow(
-                shown, pod, claim, events, self.desk.gpus_of(pod), stopping=self._stop_pending
+                shown,
+                pod,
+                claim,
+                events,
+                self.desk.gpus_of(pod),
+                self.desk.ticket_of(pod),
+                stopping=self._stop_pending,
             )
             if progress != shown:
                 shown = progress

@@ -23,6 +23,7 @@ from eugospawner.reflector import (
     NodeReflector,
     PodReflector,
     SliceReflector,
+    WorkloadReflector,
 )
 
 if TYPE_CHECKING:
@@ -62,11 +63,19 @@ class Watches:
             fields={"involvedObject.kind": "Pod"},
         )
         self.claims = ClaimReflector(parent=parent, namespace=namespace, bell=self.bell)
+        self.workloads = WorkloadReflector(parent=parent, namespace=namespace, bell=self.bell)
         self.slices = SliceReflector(parent=parent, bell=self.bell)
         self.nodes = NodeReflector(parent=parent, bell=self.bell)
         self._starts = {
             each: Once(each.start)
-            for each in (self.pods, self.events, self.claims, self.slices, self.nodes)
+            for each in (
+                self.pods,
+                self.events,
+                self.claims,
+                self.workloads,
+                self.slices,
+                self.nodes,
+            )
         }
         self._inventory = devices.Inventory.of((), {})
         self._view = UNKNOWN_CLUSTER
@@ -81,6 +90,13 @@ class Watches:
             ApiException: A list failed; the next call tries again.
         """
         await asyncio.gather(*(self._starts[each].get() for each in reflectors))
+
+    async def queues_started(self, warn: Callable[[str], None]) -> None:
+        """Follow what Kueue says of Pods that wait; without it they wait all the same."""
+        try:
+            await self.started(self.workloads)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it only explains
+            warn(f"What Kueue says of Pods that wait cannot be read: {error}")
 
     async def view(
         self, models: Mapping[str, GpuModel], warn: Callable[[str], None]

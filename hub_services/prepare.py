@@ -16,17 +16,33 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiohttp
-from kubernetes_asyncio.client import ApiClient, ResourceV1Api, SchedulingV1Api, StorageV1Api
+from kubernetes_asyncio.client import (
+    ApiClient,
+    CustomObjectsApi,
+    ResourceV1Api,
+    SchedulingV1Api,
+    StorageV1Api,
+)
 from traitlets import TraitError
 
 from eugospawner.authenticator import EugoAuthenticator
 from eugospawner.cluster import call
+from eugospawner.manifests import kueue
 from eugospawner.oidc.provider import WELL_KNOWN, check_issuer, to_metadata
-from eugospawner.policy.errors import ConfigError, EugoError, StoreError, UnfitSettings
+from eugospawner.policy.catalog import Engine
+from eugospawner.policy.errors import (
+    ClusterError,
+    ConfigError,
+    EugoError,
+    StoreError,
+    UnfitSettings,
+)
 from eugospawner.source import Source
 from eugospawner.store import open_store, upgrade
 from hub_services.common import process
@@ -62,6 +78,8 @@ class Offer:
         never_preempting: Names of PriorityClasses whose `preemptionPolicy` is `Never`; *preempting*: of the others.
         drivers: DRA drivers that publish devices now.
         storage_classes: Names of StorageClasses; *has_default*: whether one of them is used where none is named.
+        local_queues: Why each LocalQueue of Kueue in the namespace admits nothing, by its name; empty: it does.
+            `None`: the cluster has no Kueue, or nobody asked.
     """
 
     never_preempting: frozenset[str]
@@ -70,13 +88,14 @@ class Offer:
     drivers: frozenset[str]
     storage_classes: frozenset[str]
     has_default: bool
+    local_queues: Mapping[str, str] | None = None
 
 
 class Cluster(Protocol):
     """What is asked of Kubernetes."""
 
-    async def offer(self) -> Offer:
-        """Return what it has; raises `ClusterError` and `ConfigError`."""
+    async def offer(self, engine: Engine) -> Offer:
+        """Return what it has, of Kueue if that is the *engine*; raises `ClusterError` and `ConfigError`."""
         ...
 
 
@@ -108,6 +127,7 @@ def lacking(catalog: Catalog, offer: Offer, storage_class: str) -> Iterator[Find
         else:
             continue
         yield Finding(sentence=f"gpu_models.{model.key}.{problem}. Until then nobody gets one.")
+    yield from _lacking_queues(catalog, offer)
     if storage_class and storage_class not in offer.storage_classes:
         yield Finding(
             sentence=f"EUGO_STORAGE_CLASS: the StorageClass {storage_class} is not there. Name one that is, or leave "
@@ -118,6 +138,28 @@ def lacking(catalog: Catalog, offer: Offer, storage_class: str) -> Iterator[Find
             sentence="EUGO_STORAGE_CLASS: not set, and no StorageClass is the cluster's default. Set it. No home can "
             "be made."
         )
+
+
+def _lacking_queues(catalog: Catalog, offer: Offer) -> Iterator[Finding]:
+    """Yield which queues Kueue does not have, where it is the engine."""
+    if catalog.engine is not Engine.KUEUE:
+        return
+    if offer.local_queues is None:
+        yield Finding(
+            sentence="defaults.engine: kueue, and this cluster has no Kueue. Install it "
+            "(docs/howto/kueue.md), or set defaults.engine to scheduler. No workspace can start."
+        )
+        return
+    for queue in catalog.queues.values():
+        where = f"queues.{queue.key}.local_queue: the LocalQueue {queue.local_queue}"
+        if queue.local_queue not in offer.local_queues:
+            problem = "is not there. Apply helm-values/kueue, or name one that is"
+        elif offer.local_queues[queue.local_queue]:
+            said = offer.local_queues[queue.local_queue].rstrip(".")
+            problem = f"admits nothing: Kueue says: {said}. Mend its ClusterQueue"
+        else:
+            continue
+        yield Finding(sentence=f"{where} {problem}. Workspaces of this queue wait until then.")
 
 
 async def look(
@@ -191,9 +233,10 @@ def tell(found: tuple[Finding, ...], *, termination_log: Path = TERMINATION_LOG)
 class Kubernetes:
     """The cluster, asked as the hub."""
 
-    async def offer(self) -> Offer:
-        """Return what it has; raises `ClusterError` and `ConfigError`."""
+    async def offer(self, engine: Engine) -> Offer:
+        """Return what it has, of Kueue if that is the *engine*; raises `ClusterError` and `ConfigError`."""
         async with ApiClient(await process.kubernetes()) as client:
+            local_queues = await _local_queues(client) if engine is Engine.KUEUE else None
             priorities = await _items(
                 "PriorityClasses", SchedulingV1Api(client).list_priority_class
             )
@@ -212,6 +255,7 @@ class Kubernetes:
                 (each["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
                 for each in storage
             ),
+            local_queues=local_queues,
         )
 
 
@@ -242,7 +286,7 @@ async def _look_at_store(url: str, source: Source | None) -> list[Finding]:
 async def _look_at_cluster(cluster: Cluster, catalog: Catalog, storage_class: str) -> list[Finding]:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return list(lacking(catalog, await cluster.offer(), storage_class))
+            return list(lacking(catalog, await cluster.offer(catalog.engine), storage_class))
     except (EugoError, TimeoutError) as error:
         said = " ".join(_lines(error)) or "Kubernetes does not answer"
         return [
@@ -293,6 +337,28 @@ async def _fetch(url: str) -> object:
 async def _items(what: str, method: Any) -> list[Any]:
     answer = await call(f"list the {what}", method, _request_timeout=_PATIENCE_SECONDS)
     return list(answer["items"] or ())
+
+
+async def _local_queues(client: ApiClient) -> Mapping[str, str] | None:
+    """Return why each LocalQueue of our namespace admits nothing; empty: it does. `None`: there is no Kueue."""
+    method = partial(
+        CustomObjectsApi(client).list_namespaced_custom_object,
+        kueue.GROUP, kueue.VERSION, os.environ.get("EUGO_NAMESPACE", "eugo"), "localqueues",
+    )  # fmt: skip
+    try:
+        found = await _items("LocalQueues", method)
+    except ClusterError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    return {_name(each): _why_idle(each) for each in found}
+
+
+def _why_idle(queue: Any) -> str:
+    for each in (queue.get("status") or {}).get("conditions") or ():
+        if each["type"] == "Active" and each["status"] != "True":
+            return str(each.get("message") or each.get("reason") or "not active")
+    return ""
 
 
 def _name(found: Any) -> str:

@@ -67,7 +67,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster | None
         yield None
         return
     folder = tmp_path_factory.mktemp("cluster")
-    with running(folder, inventory=_inventory(folder)) as started:
+    with running(folder, inventory=make_inventory(folder)) as started:
         yield started
 
 
@@ -140,7 +140,7 @@ async def api(kubeconfig: Path) -> AsyncIterator[ApiClient]:
         yield client
 
 
-def _inventory(folder: Path) -> Path:
+def make_inventory(folder: Path) -> Path:
     """Write the demo's inventory, the images of first steps, and Nodes without machines."""
     default: dict[str, Any] = yaml.safe_load(inventory.DEFAULT.read_text("utf-8"))
     demo = yaml.safe_load(

@@ -63,6 +63,7 @@ POD: Final[Shape] = {
         "nodeName": None,
         "containers": Recurring(name=None, ports={"name": None, "containerPort": None}),
         "resourceClaims": Recurring(name=None),
+        "schedulingGates": Recurring(name=None),
         "volumes": {"name": None, "persistentVolumeClaim": {"claimName": None}},
     },
     "status": {
@@ -70,7 +71,7 @@ POD: Final[Shape] = {
         "reason": None,
         "message": None,
         "podIP": None,
-        "conditions": Recurring(type=None, status=None, message=None),
+        "conditions": Recurring(type=None, status=None, reason=None, message=None),
         "initContainerStatuses": _CONTAINER_STATUS,
         "containerStatuses": _CONTAINER_STATUS,
         "resourceClaimStatuses": {"name": None, "resourceClaimName": None},
@@ -115,6 +116,17 @@ CLAIM: Final[Shape] = {
             }
         }
     },
+}
+
+#: For what a Pod that Kueue holds back waits for.
+WORKLOAD: Final[Shape] = {
+    "metadata": {
+        "name": None,
+        "namespace": None,
+        "resourceVersion": None,
+        "ownerReferences": {"kind": None, "name": None, "uid": None},
+    },
+    "status": {"conditions": Recurring(type=None, status=None, message=None)},
 }
 
 #: For the view of what is free; which attributes of a device are asked for is the catalog's to say.

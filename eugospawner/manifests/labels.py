@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from eugospawner.manifests import kueue
 from eugospawner.policy import units
 
 if TYPE_CHECKING:
@@ -61,5 +62,6 @@ def make_pod_labels(
         PROJECT: grant.project.key,
         PROFILE: grant.profile.key,
         QUEUE: grant.queue.key,
+        **({kueue.QUEUE_NAME: grant.queue.local_queue} if grant.queue.local_queue else {}),
         **(make_gpu_labels(grant.gpus) if grant.gpus else {}),
     }

@@ -93,6 +93,9 @@ class GpuModel:
             `None`: partitions of one workspace may be of one GPU.
         device_type: Value of the driver's ``type`` attribute to ask for; `None`: do not ask.
         mig_sizes: The sizes on offer, from small to large (`mig`, which has one at least).
+        selects_shareable: Whether a claim for a share says that the device has to be one which
+            several may have. Kueue 0.19 shows a selector nothing of that and would find none; a
+            whole device that the scheduler gave instead is charged as one.
     """
 
     key: str
@@ -109,6 +112,7 @@ class GpuModel:
     distinct_attribute: str | None
     device_type: str | None
     mig_sizes: tuple[MigSize, ...]
+    selects_shareable: bool = True
 
     @property
     def most_percent(self) -> int:
@@ -284,6 +288,7 @@ class Queue:
         preemptible: Whether a higher queue may stop its workspaces.
         deserved_percent: GPU percent up to which its workspaces are stopped last; `None`: none.
         at_once: What all its workspaces together may hold.
+        local_queue: Kueue's LocalQueue in which its workspaces wait; empty: the scheduler alone decides.
     """
 
     key: str
@@ -294,6 +299,16 @@ class Queue:
     preemptible: bool
     deserved_percent: int | None = None
     at_once: AtOnce = AtOnce()
+    local_queue: str = ""
+
+
+class Engine(StrEnum):
+    """Who decides which workspace starts next when GPUs are scarce (design §6)."""
+
+    #: Kubernetes' default scheduler, by the PriorityClass of the queue.
+    SCHEDULER = "scheduler"
+    #: Kueue, by LocalQueue and ClusterQueue, before the scheduler sees the Pod.
+    KUEUE = "kueue"
 
 
 #: The queue that always exists and works without a plan (F59).
@@ -349,6 +364,7 @@ class Catalog:
         idle_shadow: Whether idle workspaces of all profiles are only listed and never stopped.
         delete_stopped_after: When the entry of a stopped workspace goes; `None`: never. Data stays.
         zone: IANA zone in which days and months of accounting begin.
+        engine: Who decides which workspace starts next.
     """
 
     gpu_models: Mapping[str, GpuModel]
@@ -367,6 +383,7 @@ class Catalog:
     idle_stop: timedelta = timedelta(minutes=60)
     idle_shadow: bool = False
     delete_stopped_after: timedelta | None = None
+    engine: Engine = Engine.SCHEDULER
 
     def runners(self, profile: Profile, kind: Kind) -> tuple[Image, ...]:
         """Return the images of *profile* that run *kind*, the profile's first choice first."""

@@ -228,6 +228,7 @@ class Ending(StrEnum):
     MAX_SESSION = MAX_SESSION
     WINDOW = WINDOW
     PREEMPTION = "preemption"
+    QUEUE = "queue"
     QUOTA = EXHAUSTED
     SUSPENSION = "suspension"
     TERMINATION = "termination"
@@ -270,6 +271,10 @@ ENDINGS: Final[Mapping[str, Words]] = {
     Ending.PREEMPTION: Words(
         "Preemption", f"A workspace in a queue of higher priority needed its GPUs. {_AGAIN}"
     ),
+    Ending.QUEUE: Words(
+        "Ended by its queue",
+        f"The cluster took back what the queue had given: the queue was stopped, or a Node left. {_AGAIN}",
+    ),
     Ending.QUOTA: Words(
         "Quota used up",
         "A quota had nothing left. Files are kept; it can be started when the quota is renewed or an "
@@ -311,6 +316,7 @@ _NO_FAILURES: Final = frozenset(
         Ending.MAX_SESSION,
         Ending.WINDOW,
         Ending.PREEMPTION,
+        Ending.QUEUE,
         Ending.QUOTA,
         Ending.SUSPENSION,
         Ending.TERMINATION,

@@ -19,6 +19,7 @@ from eugospawner.policy.catalog import (
     WHOLE_PERCENT,
     AtOnce,
     Catalog,
+    Engine,
     Flavor,
     FlavorGpu,
     GpuModel,
@@ -158,6 +159,7 @@ class QueueEntry(Strict):
     preemptible: bool = False
     deserved_gpus: GpuPercent | None = None
     at_once: AtOnceEntry = AtOnceEntry()
+    local_queue: DnsName | None = None
 
 
 class LimitsEntry(Strict):
@@ -189,6 +191,7 @@ class DefaultsEntry(Strict):
     idle_stop: Duration = timedelta(minutes=60)
     idle_shadow: bool = False
     delete_stopped_after: Duration | None = None
+    engine: Annotated[Engine, Field(strict=False)] = Engine.SCHEDULER
     required: list[Annotated[Prerequisite, Field(strict=False)]] = []
     limits: LimitsEntry
     storage: StorageEntry
@@ -238,6 +241,13 @@ def problems(file: Sections) -> Iterator[Problem]:
         yield ("defaults", "profile"), unknown(file.defaults.profile, file.profiles)
     if DEFAULT_QUEUE not in file.queues:
         yield ("queues",), f"the queue {DEFAULT_QUEUE!r} always exists: add it"
+    if file.defaults.engine is not Engine.KUEUE:
+        for key, queue in file.queues.items():
+            if queue.local_queue is not None:
+                yield (
+                    ("queues", key, "local_queue"),
+                    "is Kueue's: set defaults.engine to kueue, or leave it out",
+                )
     yield from _bad_bounds(file)
 
 
@@ -307,11 +317,13 @@ def values(
     """Return the catalog that *file* declares."""
     limits, storage = file.defaults.limits, file.defaults.storage
     return Catalog(
-        gpu_models={key: _model(key, each) for key, each in file.gpu_models.items()},
+        gpu_models={
+            key: _model(key, each, file.defaults.engine) for key, each in file.gpu_models.items()
+        },
         flavors={key: _flavor(key, each) for key, each in file.flavors.items()},
         images={key: _image(key, each) for key, each in file.images.items()},
         profiles={key: _profile(key, each) for key, each in file.profiles.items()},
-        queues={key: _queue(key, each) for key, each in file.queues.items()},
+        queues={key: _queue(key, each, file.defaults.engine) for key, each in file.queues.items()},
         default_profile=file.defaults.profile,
         limits=Limits(
             min_cpu_millicores=limits.min_cpu,
@@ -335,6 +347,7 @@ def values(
         idle_shadow=file.defaults.idle_shadow,
         delete_stopped_after=file.defaults.delete_stopped_after,
         zone=file.defaults.zone,
+        engine=file.defaults.engine,
     )
 
 
@@ -343,7 +356,7 @@ def at_once(entry: AtOnceEntry) -> AtOnce:
     return AtOnce(gpu_percent=entry.gpus, cpu_millicores=entry.cpu, memory_bytes=entry.memory)
 
 
-def _queue(key: str, each: QueueEntry) -> Queue:
+def _queue(key: str, each: QueueEntry, engine: Engine) -> Queue:
     return Queue(
         key=key,
         display_name=each.display_name,
@@ -353,10 +366,11 @@ def _queue(key: str, each: QueueEntry) -> Queue:
         preemptible=each.preemptible,
         deserved_percent=each.deserved_gpus,
         at_once=at_once(each.at_once),
+        local_queue=each.local_queue or key if engine is Engine.KUEUE else "",
     )
 
 
-def _model(key: str, each: GpuModelEntry) -> GpuModel:
+def _model(key: str, each: GpuModelEntry, engine: Engine) -> GpuModel:
     return GpuModel(
         key=key,
         display_name=each.display_name,
@@ -371,6 +385,7 @@ def _model(key: str, each: GpuModelEntry) -> GpuModel:
         memory_capacity=each.memory_capacity,
         distinct_attribute=each.distinct_attribute,
         device_type=each.device_type,
+        selects_shareable=engine is not Engine.KUEUE,
         mig_sizes=tuple(
             MigSize(profile=size.profile, slices=size.slices) for size in each.mig_sizes.values()
         ),

@@ -38,7 +38,7 @@ def make_devices(gpus: Gpus, request: str) -> dict[str, object]:
         "deviceClassName": model.device_class,
         "allocationMode": "ExactCount",
         "count": gpus.count,
-        "selectors": [selectors.make_model_selector(model, shareable=True)],
+        "selectors": [selectors.make_model_selector(model, shareable=model.selects_shareable)],
         "capacity": {"requests": capacity},
     }
     devices: dict[str, object] = {"requests": [{"name": request, "exactly": exactly}]}

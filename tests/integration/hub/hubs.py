@@ -9,17 +9,21 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
+
+import pytest
 
 from eugospawner.store import open_store
 from tests.integration.demo import demos
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from eugospawner.store import Store, Workspace
     from tests.conftest import Kubectl
 
+_Found = TypeVar("_Found")
 
 #: Images of the sample catalog as the tests' cluster has them: one stands for JupyterLab as the
 #: base image does, the other for a program that does nothing and is there at once.
@@ -102,6 +106,22 @@ class Hub:
         """Return once the workspace runs."""
         self.until(lambda: self.server(user, server).get("ready"), f"{user} does not start")
 
+    def until_told(self, user: str, words: str, server: str = "") -> str:
+        """Return the first message of a start under way that has *words* in it."""
+        place = f"servers/{server}" if server else "server"
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{self.demo.ready['url']}/hub/api/users/{user}/{place}/progress",
+            headers={"Authorization": f"token {self.demo.ready['admin_token']}"},
+        )
+        told: list[str] = []
+        with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
+            for line in answer:
+                if line.startswith(b"data:"):
+                    told.append(json.loads(line[5:])["message"])
+                    if words in told[-1]:
+                        return told[-1]
+        pytest.fail(f"nothing with {words!r} in {told}")
+
     def objects(self, kind: str, user: str) -> list[dict[str, Any]]:
         """Return the objects of *kind* that belong to *user*'s workspaces."""
         return [
@@ -113,13 +133,22 @@ class Hub:
     def sessions(self, user: str) -> list[tuple[int | None, str | None]]:
         """Return what the store knows of the user's sessions, newest first: share, why it ended."""
 
-        async def look() -> list[tuple[int | None, str | None]]:
+        found = self._look(lambda store: store.sessions.history(user))
+        return [(each.granted_percent, each.end_reason) for each in found]
+
+    def workspace(self, user: str, server: str = "") -> Workspace:
+        """Return what the store knows of a workspace."""
+        found = self._look(lambda store: store.workspaces.of_owner(user))
+        (one,) = (each for each in found if each.server == server)
+        return one
+
+    def _look(self, question: Callable[[Store], Awaitable[_Found]]) -> _Found:
+        async def look() -> _Found:
             store = await open_store(f"sqlite:///{self.demo.data / 'store.sqlite'}")
             try:
-                found = await store.sessions.history(user)
+                return await question(store)
             finally:
                 await store.close()
-            return [(each.granted_percent, each.end_reason) for each in found]
 
         # In a thread, for the test may have a loop of its own.
         with ThreadPoolExecutor(1) as thread:

@@ -6,6 +6,7 @@ import pytest
 
 from eugospawner import diagnosis
 from eugospawner.diagnosis import State
+from eugospawner.manifests.kueue import Ticket
 from tests.factories import a_claim, some_gpus
 
 
@@ -169,6 +170,46 @@ def test_a_share_that_is_taken_is_named_with_count_model_and_percent() -> None:
     events = [an_event("FailedScheduling", "1 cannot allocate all claims")]
     shown = diagnosis.progress_of(a_pod(scheduled=False), a_claim(), events, gpus)
     assert shown.message.startswith(f"Waiting for 2 × {gpus.model.display_name} with 25 % SM free")
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [
+        ("", "It starts by itself."),
+        (
+            "couldn't assign flavors to pod set main: 25 more needed.",
+            "Kueue says: couldn't assign flavors to pod set main: 25 more needed.",
+        ),
+    ],
+)
+def test_a_pod_that_kueue_holds_back_says_in_which_queue_and_what_is_missing(
+    said: str, end: str
+) -> None:
+    """Design section 6: gate-aware waiting; F26."""
+    ticket = Ticket(queue="Research, batch", said=said)
+    pod = a_pod(scheduled=False)
+    shown = diagnosis.progress_of(pod, None, [], some_gpus(1, 25), ticket)
+    assert shown.message.startswith("Waiting in the queue Research, batch until it has room.")
+    assert shown.message.endswith(end)
+    assert states(shown) == "dawwww"
+    followed = diagnosis.follow(None, pod, None, [], some_gpus(1, 25), ticket, stopping=False)
+    assert followed == shown
+    # What the scheduler says of a gate is of no use, and before there is a Pod nothing waits.
+    assert "Preparing" in diagnosis.progress_of(None, None, [], None, ticket).message
+
+
+def test_a_start_that_kueue_ends_says_so_and_not_that_somebody_deleted_it() -> None:
+    condition = {
+        "type": "TerminationTarget",
+        "status": "True",
+        "reason": "WorkloadEvictedDueToPreempted",
+    }
+    pod = a_pod(conditions=[condition])
+    pod["metadata"]["deletionTimestamp"] = "2026-11-27T12:00:00Z"
+    failure = diagnosis.failure_of(pod, [])
+    assert failure is not None
+    assert failure.reason == "preemption"
+    assert "higher priority" in failure.sentence
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from kubernetes_asyncio.client import ApiException
 
 from eugospawner import reflector
+from eugospawner.manifests import kueue
 from eugospawner.reflector import (
     Bell,
     ClaimReflector,
@@ -19,6 +20,7 @@ from eugospawner.reflector import (
     NodeReflector,
     PodReflector,
     SliceReflector,
+    WorkloadReflector,
 )
 
 
@@ -30,6 +32,8 @@ class FakeServer:
         self.version = 10
         self.lists = 0
         self.watched_from: list[str] = []
+        #: What the last call was told.
+        self.asked: dict[str, Any] = {}
         self.faults: list[Exception | int] = []
         #: Called before each page of a list is answered.
         self.before_page: Callable[[], object] = lambda: None
@@ -63,6 +67,7 @@ class FakeServer:
         self._streams.clear()
 
     async def call(self, *, watch: bool = False, **arguments: Any) -> Any:
+        self.asked = arguments
         if self.faults:
             fault = self.faults.pop(0)
             if isinstance(fault, Exception):
@@ -120,6 +125,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
         list_namespaced_resource_claim=server.call,
         list_node=server.call,
         list_resource_slice=server.call,
+        list_namespaced_custom_object=server.call,
     )
     monkeypatch.setattr("kubespawner.reflector.shared_client", lambda _name: api)
     monkeypatch.setattr(reflector, "_FIRST_DELAY", 0.001)
@@ -390,7 +396,58 @@ async def test_a_claim_rings_for_the_pod_that_owns_it(server: FakeServer) -> Non
     await made.stop()
 
 
-KINDS = [PodReflector, EventReflector, ClaimReflector, SliceReflector, NodeReflector]
+async def test_a_workload_is_found_by_its_pod_and_rings_for_it(server: FakeServer) -> None:
+    made = await started(WorkloadReflector)
+    await soon(lambda: server.watched_from)
+    assert server.asked["plural"] == "workloads"
+    pod = {"metadata": {"namespace": "eugo", "name": "p", "uid": "u-1"}}
+    assert made.of_pod(pod) is None
+    waiting = asyncio.ensure_future(made.bell.wait("eugo/p"))
+    await asyncio.sleep(0)
+    owners = [{"kind": "Pod", "name": "p", "uid": "u-1"}]
+    conditions = [{"type": "QuotaReserved", "status": "False", "message": "25 more needed"}]
+    server.put(
+        "w", "ADDED", metadata={"ownerReferences": owners}, status={"conditions": conditions}
+    )
+    await asyncio.wait_for(waiting, 5)
+    assert kueue.missing_of(made.of_pod(pod)) == "25 more needed"
+    # A Pod of the same name that comes later has a Workload of its own.
+    assert made.of_pod({"metadata": pod["metadata"] | {"uid": "u-2"}}) is None
+    server.delete("w")
+    await soon(lambda: made.of_pod(pod) is None)
+    assert not made._by_pod
+    await made.stop()
+
+
+async def test_of_each_pod_that_is_evicted_it_is_told_once(server: FakeServer) -> None:
+    made = await started(PodReflector)
+    told: list[str] = []
+    made.when_evicted = lambda pod: told.append(pod["metadata"]["uid"])
+    await soon(lambda: server.watched_from)
+    mark = {
+        "type": "TerminationTarget",
+        "status": "True",
+        "reason": "WorkloadEvictedDueToPreempted",
+    }
+    status = {"phase": "Running", "conditions": [mark]}
+    server.put("p", "ADDED", metadata={"uid": "u-1"}, status={"phase": "Running"})
+    server.put("p", metadata={"uid": "u-1"}, status=status)
+    gone = {"uid": "u-1", "deletionTimestamp": "2026-11-27T12:00:00Z"}
+    server.put("p", metadata=gone, status=status)
+    await soon(lambda: "deletionTimestamp" in made.pods.get("eugo/p", {}).get("metadata", {}))
+    assert told == ["u-1"]
+    server.delete("p")
+    server.put("p", "ADDED", metadata={"uid": "u-2"}, status=status)
+    await soon(lambda: len(told) == 2)
+    assert told == ["u-1", "u-2"]
+    server.delete("p")
+    await soon(lambda: not made._evicted)
+    await made.stop()
+
+
+KINDS = [
+    PodReflector, EventReflector, ClaimReflector, WorkloadReflector, SliceReflector, NodeReflector,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)

@@ -23,7 +23,7 @@ from devcluster import mig
 from eugospawner import settings as catalogs
 from eugospawner.policy import roles
 from eugospawner.policy.accounts import Prerequisite
-from eugospawner.policy.catalog import AtOnce, Catalog, FlavorGpu, Kind, Strategy
+from eugospawner.policy.catalog import AtOnce, Catalog, Engine, FlavorGpu, Kind, Strategy
 from eugospawner.policy.decisions import Admitted
 from eugospawner.policy.errors import ConfigError
 from eugospawner.policy.limits import Override, Quota
@@ -303,6 +303,21 @@ def test_a_profile_carries_editors_times_environment_and_script() -> None:
     assert profile.startup_script == "pip list\n"
 
 
+def test_where_kueue_is_the_engine_each_queue_has_its_local_queue_by_name_or_by_key() -> None:
+    """Design section 6: the optional engine."""
+    engine = changed("  max_session: 24h\n", "  max_session: 24h\n  engine: kueue\n")
+    assert read(engine).queues["default"].local_queue == "default"
+    named = changed(
+        "    priority_class: eugo-default\n",
+        "    priority_class: eugo-default\n    local_queue: team-a\n",
+        engine,
+    )
+    assert read(named).queues["default"].local_queue == "team-a"
+    assert read(named).engine is Engine.KUEUE
+    assert read(SMALL).queues["default"].local_queue == ""
+    assert read(SMALL).engine is Engine.SCHEDULER
+
+
 def test_text_that_looks_like_a_date_stays_text() -> None:
     catalog = read(changed("description: Python", "description: 2026-11-24"))
     assert catalog.images["base"].description == "2026-11-24"
@@ -558,6 +573,17 @@ SLIPS: dict[str, tuple[str, str, str]] = {
         "    images: [base]\n",
         "    images: [base]\n    environment: {VERSION: 1.10}\n",
         "20: profiles.plain.environment.VERSION: 1.1 is no text: write the value in quotes",
+    ),
+    "a queue of Kueue where Kueue is not the engine": (
+        "    priority_class: eugo-default\n",
+        "    priority_class: eugo-default\n    local_queue: team-a\n",
+        ("26: queues.default.local_queue: is Kueue's: set defaults.engine to kueue, "
+        "or leave it out"),
+    ),
+    "an engine that does not exist": (
+        "  max_session: 24h\n",
+        "  max_session: 24h\n  engine: volcano\n",
+        "29: defaults.engine: input should be 'scheduler' or 'kueue'",
     ),
     "more volumes than a Pod should have": (
         "max_volumes: 0",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from traitlets.config import Config
 
+from eugospawner.policy.catalog import Engine
 from eugospawner.policy.errors import ClusterError
 from eugospawner.source import Source
 from eugospawner.store import open_store
@@ -26,7 +27,8 @@ class FakeCluster:
     def __init__(self, offer):
         self.held = offer
 
-    async def offer(self):
+    async def offer(self, engine):
+        self.asked = engine
         if isinstance(self.held, Exception):
             raise self.held
         return self.held
@@ -185,6 +187,37 @@ def test_that_no_home_could_be_made_is_told(catalog, whole):
     (found,) = lacking(catalog, replace(whole, has_default=False), "")
     assert "no StorageClass is the cluster's default" in found.sentence
     assert list(lacking(catalog, replace(whole, has_default=False), "standard")) == []
+
+
+@pytest.fixture
+def queued(catalog):
+    """The catalog where Kueue is the engine."""
+    queues = {key: replace(each, local_queue=key) for key, each in catalog.queues.items()}
+    return replace(catalog, engine=Engine.KUEUE, queues=queues)
+
+
+def test_a_cluster_without_kueue_is_told_once_and_only_where_kueue_is_the_engine(
+    catalog, queued, whole
+):
+    assert list(lacking(catalog, whole, "")) == []
+    (found,) = lacking(queued, whole, "")
+    assert found.sentence.startswith("defaults.engine: kueue, and this cluster has no Kueue.")
+    assert "docs/howto/kueue.md" in found.sentence
+    assert not found.is_fatal
+
+
+def test_a_queue_that_kueue_does_not_have_or_that_admits_nothing_is_told(queued, whole):
+    there = dict.fromkeys(queued.queues, "")
+    assert list(lacking(queued, replace(whole, local_queues=there), "")) == []
+    held = replace(whole, local_queues={**there, "teaching": "LocalQueue is stopped."})
+    (found,) = lacking(queued, held, "")
+    assert found.sentence == (
+        "queues.teaching.local_queue: the LocalQueue teaching admits nothing: Kueue says: "
+        "LocalQueue is stopped. Mend its ClusterQueue. Workspaces of this queue wait until then."
+    )
+    del there["default"]
+    (found,) = lacking(queued, replace(whole, local_queues=there), "")
+    assert "the LocalQueue default is not there. Apply helm-values/kueue" in found.sentence
 
 
 async def test_a_cluster_that_does_not_say_is_told_and_ends_nothing(prepared):

@@ -14,7 +14,7 @@ import pytest
 from kubespawner import KubeSpawner
 
 from eugospawner import diagnosis
-from eugospawner.manifests import allocation, attachments, excerpts, labels
+from eugospawner.manifests import allocation, attachments, excerpts, kueue, labels
 from eugospawner.manifests.excerpts import Excerpts
 from eugospawner.manifests.placement import Placement
 from eugospawner.policy.capacity import ClusterView
@@ -116,6 +116,19 @@ def looping(last: dict[str, Any]) -> dict[str, Any]:
     return waiting("CrashLoopBackOff", restartCount=3, lastState=last)
 
 
+def marked(pod: dict[str, Any]) -> dict[str, Any]:
+    pod["status"]["conditions"].append(
+        {
+            "type": "TerminationTarget",
+            "status": "True",
+            "reason": "WorkloadEvictedDueToPreempted",
+            "message": f"Preempted to accommodate a workload (UID: 1, JobUID: {'ab' * 18})",
+            "lastTransitionTime": "2026-11-27T12:00:00Z",
+        }
+    )
+    return pod
+
+
 CREATED = {"conditions": None, "containerStatuses": None, "initContainerStatuses": None}
 PODS: Mapping[str, dict[str, Any]] = {
     "serves": a_pod(),
@@ -143,6 +156,10 @@ PODS: Mapping[str, dict[str, Any]] = {
     "has ended": a_pod(phase="Failed", container={"state": ended(3)}),
     "ended and starts again": a_pod(container={"state": ended(3)}),
     "ended for good": a_pod(spec={"restartPolicy": "Never"}, container={"state": ended(3)}),
+    "is held back by Kueue": a_pod(
+        spec={"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}, container=None
+    ),
+    "is stopped by Kueue": marked(a_pod()),
     "was evicted": a_pod(phase="Failed", reason="Evicted"),
     "was given up": a_pod(phase="Failed", message="Pod was rejected: no room"),
     "runs its startup script": a_pod(
@@ -170,6 +187,8 @@ READERS: Mapping[str, Callable[[Any], object]] = {
     "progress_of": lambda pod: diagnosis.progress_of(pod, None, (), GPUS),
     "claim_name": allocation.claim_name,
     "binding_of": lambda pod: allocation.binding_of(pod, a_claim({"cores": "25"})),
+    "is_gated": kueue.is_gated,
+    "eviction_of": kueue.eviction_of,
     "labels": lambda pod: pod["metadata"].get("labels"),
     "attachments": lambda pod: list(attachments.of_pods([pod], "alice", {})),
     "KubeSpawner.is_pod_running": lambda pod: KubeSpawner.is_pod_running(None, pod),

@@ -1,6 +1,7 @@
 """Labels fit Kubernetes' grammar and say the same on Pod, template and claim (F52, F53, F56)."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,13 @@ def test_a_cpu_workspace_says_whose_it_is_and_nothing_of_gpus() -> None:
         "eugo.dev/profile": "notebook",
         "eugo.dev/queue": "batch",
     }
+
+
+def test_a_pod_names_the_queue_of_kueue_where_there_is_one() -> None:
+    grant = a_grant(queue=replace(a_queue("batch"), local_queue="team-a"))
+    carried = labels.make_pod_labels(grant, owner_slug="a", workspace_slug="", session="s-1")
+    assert carried["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert carried["eugo.dev/queue"] == "batch"
 
 
 def test_a_gpu_workspace_says_model_count_share_and_effective_gpus() -> None:
