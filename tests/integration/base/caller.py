@@ -60,6 +60,16 @@ class Caller:
         configuration.api_key = {"authorization": f"Bearer {token}"}
         return Caller(client.ApiClient(configuration))
 
+    @property
+    def authority(self) -> str:
+        """The file with the certificate that the server is known by."""
+        return str(self._api.configuration.ssl_ca_cert)
+
+    @property
+    def server(self) -> str:
+        """Where it is."""
+        return str(self._api.configuration.host)
+
     def close(self) -> None:
         self._api.rest_client.pool_manager.clear()
         self._api.close()

@@ -49,40 +49,6 @@ def test_the_roles_grant_exactly_what_the_table_says_somebody_needs() -> None:
         }
 
 
-#: How the client's methods begin that need a verb; `watch` is a list that goes on, by a reflector.
-METHODS = {
-    "get": "read", "list": "list", "create": "create", "update": "replace", "patch": "patch",
-    "delete": "delete",
-}  # fmt: skip
-#: Resources whose names the client spells otherwise.
-SPELLED = {
-    "persistentvolumeclaims": "persistent_volume_claim",
-    "resourceclaimtemplates": "resource_claim_template", "resourceclaims": "resource_claim",
-    "deviceclasses": "device_class", "resourceslices": "resource_slice",
-    "priorityclasses": "priority_class", "storageclasses": "storage_class",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("permission", ALL, ids=lambda each: each.resource)
-def test_every_verb_has_somebody_who_uses_it(permission: Permission) -> None:
-    """Take the call away, and the verb has to go, too; KubeSpawner's own lists are our reflectors'."""
-    root = BASE.parents[1]
-    source = "".join(
-        path.read_text()
-        for package in ("eugospawner", "hub_services")
-        for path in sorted((root / package).rglob("*.py"))
-    )
-    name = SPELLED.get(permission.resource, permission.resource.removesuffix("s"))
-    middle = "namespaced_" if permission.namespaced else ""
-    reflected = f'kind = "{permission.resource}"' in source or f'"list_{middle}{name}"' in source
-    for verb in sorted(permission.verbs):
-        if verb == "watch":
-            assert reflected
-        else:
-            method = f"{METHODS[verb]}_{middle}{name}"
-            assert method in source or (verb == "list" and reflected), method
-
-
 def test_no_rule_has_a_wildcard() -> None:
     for file in ("hub-role.yaml", "hub-cluster-role.yaml"):
         role, _binding = yaml.safe_load_all((BASE / file).read_text())
