@@ -100,6 +100,8 @@ class DecidingSpawner(KubeSpawner):
     _session_id = ""
     _pod_labels: Mapping[str, str] = MappingProxyType({})
     _declared_affinity: Any = None
+    #: What the configuration has JupyterLab run, once it was looked at: a decision may be made twice.
+    _declared_command: tuple[Any, ...] = ()
 
     @validate("guarantee_percent")
     def _validate_guarantee(self, proposal: Any) -> int:
@@ -248,11 +250,14 @@ class DecidingSpawner(KubeSpawner):
             workspace_slug=self._slug(self.name),
             session=self._session_id,
         )
+        if not self._declared_command:
+            self._declared_command = (self.cmd,)
         traits = podspec.make_traits(
             admitted.grant,
             self.desk.catalog.storage,
             guarantee_percent=self.guarantee_percent,
             fs_group=self.fs_gid,
+            declared_command=self._declared_command[0],
         )
         for name, value in traits.items():
             setattr(self, name, value)

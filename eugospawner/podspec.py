@@ -19,21 +19,32 @@ from eugospawner.manifests import pod as pods
 from eugospawner.policy import units
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from eugospawner.policy.catalog import Storage
     from eugospawner.policy.decisions import Grant
 
 
 def make_traits(
-    grant: Grant, home: Storage, *, guarantee_percent: int, fs_group: int | None
+    grant: Grant,
+    home: Storage,
+    *,
+    guarantee_percent: int,
+    fs_group: int | None,
+    declared_command: Sequence[str] | None,
 ) -> dict[str, object]:
-    """Return KubeSpawner's traits for *grant*, by name."""
+    """
+    Return KubeSpawner's traits for *grant*, by name.
+
+    Args:
+        declared_command: What the configuration has JupyterLab run; `None`: the image's own command.
+    """
     command = editors.make_command(grant, home.home_path)
+    as_root = {"cmd": editors.make_root_command(declared_command)} if grant.root_shell else {}
     return {
         "image": grant.image.reference,
         # A command that the configuration gives is for JupyterLab.
-        **({} if command is None else {"cmd": command, "default_url": ""}),
+        **(as_root if command is None else {"cmd": command, "default_url": ""}),
         "cpu_limit": grant.cpu_millicores / 1000,
         "cpu_guarantee": grant.cpu_millicores * guarantee_percent / 100_000,
         "mem_limit": grant.memory_bytes,

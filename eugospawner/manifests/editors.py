@@ -25,12 +25,14 @@ _MESSAGE_BYTES: Final = 100 * 2**20
 #: Settings of somebody who has none yet. VS Code's assistant sends what people work on to a
 #: service outside and is for them to switch on. Braces are doubled for the proxy, which fills words in.
 _FIRST_SETTINGS: Final = """\
-settings="$HOME/.local/share/code-server/User/settings.json"
+settings="${{XDG_DATA_HOME:-$HOME/.local/share}}/code-server/User/settings.json"
 if [ ! -e "$settings" ]; then
   mkdir -p "${{settings%/*}}" && echo '{{"chat.disableAIFeatures": true}}' > "$settings"
 fi
 exec code-server "$@"
 """
+#: What every image of JupyterHub has.
+_JUPYTERLAB: Final = ("jupyterhub-singleuser",)
 #: By a socket and not by a port: where Pods share addresses, nobody else may connect to it.
 _CODE_SERVER: Final = (
     *("sh", "-c", _FIRST_SETTINGS, "code-server"),
@@ -55,6 +57,17 @@ def make_command(grant: Grant, home_path: str) -> list[str] | None:
             return None if web is None else _proxied(web.command)
         case _:
             assert_never(grant.kind)
+
+
+def make_root_command(declared: Sequence[str] | None) -> list[str]:
+    """
+    Return what a JupyterLab runs as root of its Pod, which it would refuse unasked (F38).
+
+    Args:
+        declared: The command of the configuration, if it has one; only then could it be told anything
+            beside: an image's own command is not known here.
+    """
+    return [*(declared or _JUPYTERLAB), "--allow-root"]
 
 
 def landing_path(grant: Grant) -> str:

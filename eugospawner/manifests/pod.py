@@ -23,6 +23,9 @@ STARTUP: Final = "startup"
 UID: Final = 1000
 GID: Final = 1000
 
+#: Where root keeps what nobody else is to read: in the container, so it ends with the workspace.
+ROOTS_OWN: Final = "/tmp/root"  # noqa: S108 - of a container that is one person's
+
 #: Where the framework of each workspace is recorded, below the home (F10).
 FRAMEWORKS: Final = ".eugo/frameworks"
 #: What stands for the name of the server that has none; no name has an underscore.
@@ -108,8 +111,33 @@ def make_volume_mounts(grant: Grant, home_path: str) -> list[dict[str, object]]:
 
 
 def make_environment(grant: Grant, home_path: str) -> dict[str, str]:
-    """Return the variables of the profile, and the home, which no image can know."""
-    return {**grant.profile.environment, "HOME": home_path}
+    """Return the variables of the profile, the home, which no image can know, and what root needs."""
+    return {
+        **grant.profile.environment,
+        "HOME": home_path,
+        **(_root_environment(home_path) if grant.root_shell else {}),
+    }
+
+
+def _root_environment(home_path: str) -> dict[str, str]:
+    """
+    Return where programs keep what is theirs alone while they run as root of their Pod (F38).
+
+    Root has no capability, so folders that only their owner may enter are closed to it; and those that it
+    made would be closed to their owner afterwards, who could not start any more. So they are in the
+    container, and what people have installed in their home is found there.
+    """
+    return {
+        "JUPYTER_RUNTIME_DIR": ROOTS_OWN,
+        "JUPYTER_DATA_DIR": f"{ROOTS_OWN}/data",
+        "JUPYTER_PATH": f"{home_path}/.local/share/jupyter",
+        "JUPYTER_CONFIG_DIR": f"{ROOTS_OWN}/config",
+        "JUPYTER_CONFIG_PATH": f"{home_path}/.jupyter",
+        "IPYTHONDIR": f"{ROOTS_OWN}/ipython",
+        "XDG_DATA_HOME": f"{ROOTS_OWN}/share",
+        "XDG_CONFIG_HOME": f"{ROOTS_OWN}/settings",
+        "XDG_CACHE_HOME": f"{ROOTS_OWN}/cache",
+    }
 
 
 def make_readiness_probe() -> dict[str, object]:

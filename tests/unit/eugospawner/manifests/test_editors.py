@@ -20,6 +20,18 @@ def test_jupyterlab_is_the_images_own_command():
     assert editors.make_command(a_grant(kind=Kind.JUPYTERLAB), "/home/user") is None
 
 
+@pytest.mark.parametrize(
+    ("declared", "command"),
+    [
+        (None, ["jupyterhub-singleuser", "--allow-root"]),
+        (["start-singleuser.sh"], ["start-singleuser.sh", "--allow-root"]),
+    ],
+)
+def test_jupyterlab_as_root_of_its_pod_is_told_that_it_may(declared, command):
+    """F38: unasked it ends at once."""
+    assert editors.make_root_command(declared) == command
+
+
 def test_vs_code_opens_the_home_behind_the_hubs_sign_in():
     command = editors.make_command(a_grant(kind=Kind.VSCODE), "/home/user")
     assert command is not None

@@ -92,6 +92,19 @@ def test_the_home_of_the_platform_wins_over_the_profiles() -> None:
     assert pod.make_environment(grant, "/home/user") == {"HOME": "/home/user", "A": "{b}"}
 
 
+def test_what_root_writes_for_itself_is_in_the_container_and_what_people_have_is_found() -> None:
+    """F38: a folder that only its maker may enter would keep the other from starting."""
+    told = pod.make_environment(a_grant(root_shell=True), "/home/user")
+    own = {
+        key: value
+        for key, value in told.items()
+        if key not in {"HOME", "JUPYTER_PATH", "JUPYTER_CONFIG_PATH"}
+    }
+    assert all(value.startswith(pod.ROOTS_OWN) for value in own.values())
+    assert set(own) >= {"JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "XDG_DATA_HOME"}
+    assert told["JUPYTER_PATH"] == "/home/user/.local/share/jupyter"
+
+
 def test_a_pod_is_ready_once_its_server_listens() -> None:
     assert pod.make_readiness_probe()["tcpSocket"] == {"port": "notebook-port"}
 

@@ -1,0 +1,99 @@
+"""A root shell is root in a user namespace of its own Pod, and nowhere else (F38)."""
+
+import pytest
+
+pytestmark = pytest.mark.cluster
+
+#: What the embedded node says where the machine has no user namespaces.
+_NOT_HERE = "hostUsers: false is not possible on this machine"
+
+
+def pod_of(hub, server):
+    (found,) = (
+        each
+        for each in hub.objects("pods", "alice")
+        if each["metadata"]["name"].endswith(f"--{server}")
+    )
+    return found
+
+
+def inside(hub, server, script):
+    name = pod_of(hub, server)["metadata"]["name"]
+    return hub.kubectl(
+        "exec", "-n", "eugo", name, "-c", "notebook", "--", "sh", "-c", script
+    ).stdout.strip()
+
+
+@pytest.fixture
+def start(hub):
+    """Start workspaces of alice, whose own project allows a root shell; they end with the test."""
+    running = []
+
+    def refused():
+        said = hub.kubectl("get", "events", "-n", "eugo", "-o", "jsonpath={..message}").stdout
+        return _NOT_HERE in said
+
+    def started(server, **words):
+        answer = hub.start("alice", server, **words)
+        assert answer.status in {201, 202}, answer.message
+        running.append(server)
+        hub.until(
+            lambda: hub.server("alice", server).get("ready") or refused(), "it does not start"
+        )
+        if not hub.server("alice", server).get("ready"):
+            pytest.skip(f"{_NOT_HERE}: docs/howto/devcluster.md has the command that allows it")
+
+    yield started
+    for server in running:
+        hub.stop("alice", server)
+
+
+def test_its_process_is_root_inside_and_nobody_outside_and_can_do_no_more_than_others(hub, start):
+    start("rooted", root_shell=True)
+    assert inside(hub, "rooted", "id -u") == "0"
+    first, outside, count = map(int, inside(hub, "rooted", "head -1 /proc/self/uid_map").split())
+    assert first == 0
+    assert outside > 0
+    assert 0 < count < 2**32 - 1
+    pid = inside(
+        hub,
+        "rooted",
+        "grep -l [j]upyterhub-singleuser /proc/[0-9]*/cmdline | cut -d / -f 3 | head -1",
+    )
+    assert pid
+    status = dict(
+        line.split(":\t", 1)
+        for line in inside(hub, "rooted", f"cat /proc/{pid}/status").splitlines()
+        if ":\t" in line
+    )
+    assert status["Uid"].split() == ["0"] * 4
+    held = {each: status[each] for each in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")}
+    assert held == dict.fromkeys(held, "0" * 16)
+    assert status["NoNewPrivs"] == "1"
+    assert inside(hub, "rooted", "ls /var/run/secrets/kubernetes.io 2>/dev/null || true") == ""
+
+    spec = pod_of(hub, "rooted")["spec"]
+    assert spec["hostUsers"] is False
+    assert spec["automountServiceAccountToken"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & {key for key, on in spec.items() if on}
+    assert {key for each in spec["volumes"] for key in each} == {"name", "persistentVolumeClaim"}
+    assert spec["securityContext"]["runAsUser"] == 0
+    for container in spec["containers"] + spec.get("initContainers", []):
+        security = container["securityContext"]
+        assert not security.get("privileged")
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_a_home_in_use_is_opened_by_root_and_afterwards_by_its_owner_again(hub, start):
+    """What either of them keeps to itself must not keep the other from starting."""
+    start("plain")
+    inside(hub, "plain", "mkdir -p ~/work && echo ours > ~/work/notes.txt && chmod 700 ~/.local")
+    hub.stop("alice", "plain")
+    start("rooted", root_shell=True)
+    assert inside(hub, "rooted", "cat ~/work/notes.txt") == "ours"
+    inside(hub, "rooted", "echo roots > ~/roots.txt")
+    hub.stop("alice", "rooted")
+    start("plain")
+    assert inside(hub, "plain", "cat ~/work/notes.txt ~/roots.txt") == "ours\nroots"
+    inside(hub, "plain", "chmod 755 ~/.local; rm -f ~/roots.txt")
