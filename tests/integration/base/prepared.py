@@ -19,6 +19,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 from uuid import uuid4
 
+from tests import patience
 from tests.integration.base import pods
 from tests.integration.base.overlay import base_overlay, reader_binding
 
@@ -45,10 +46,7 @@ class Kubectl(Protocol):
 
 def until(holds: Callable[[], bool], otherwise: str) -> None:
     """Return once *holds* does; fail with *otherwise* when it never does."""
-    deadline = time.monotonic() + IN_FORCE_WITHIN_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.05)
+    patience.eventually(holds, otherwise, seconds=IN_FORCE_WITHIN_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,13 +23,9 @@ PATIENCE_SECONDS = 60
 
 def eventually(look: Callable[[], T | None], what: str, *, within: float = PATIENCE_SECONDS) -> T:
     """Return what *look* finds, as soon as it finds something."""
-    deadline = time.monotonic() + within
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
-        time.sleep(0.1)
+    found = patience.eventually(look, f"not within {within} s: {what}", seconds=within)
+    assert found
+    return found
 
 
 @dataclass(frozen=True, slots=True)

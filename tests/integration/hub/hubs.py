@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from eugospawner.store import open_store
+from tests import patience
 from tests.integration.demo import demos
 
 if TYPE_CHECKING:
@@ -95,12 +95,9 @@ class Hub:
 
     def until(self, holds: Callable[[], object], otherwise: str, seconds: float = 90) -> None:
         """Return once *holds*; fail with *otherwise* if it never does."""
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, (
-                f"{otherwise}\n{demos.log_of(self.demo.data)[-3000:]}"
-            )
-            time.sleep(0.1)
+        patience.eventually(
+            holds, lambda: f"{otherwise}\n{demos.log_of(self.demo.data)[-3000:]}", seconds=seconds
+        )
 
     def until_ready(self, user: str, server: str = "") -> None:
         """Return once the workspace runs."""

@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -21,6 +20,7 @@ from urllib.parse import urljoin
 import requests
 
 from scripts.local import keycloak, ports
+from tests import patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,11 +36,8 @@ _STOP_SECONDS = 30
 
 
 def until(holds: Callable[[], object], *, seconds: float = 30) -> None:
-    """Wait for *holds*; look often, for a person would not."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.1)
+    """Wait for *holds*."""
+    patience.eventually(holds, "it did not come to be", seconds=seconds)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pytest
 from eugospawner.links import hash_of
 from eugospawner.store.invitations import Invitation
 from hub_services.common.clock import SystemClock
+from tests import patience
 from tests.factories.providers import SECRET
 from tests.factories.tokens import CLIENT, logout_claims, signed
 
@@ -344,12 +345,7 @@ def test_out_there_stops_workspaces_if_that_is_wanted(hub, browser, server):
 
 
 def until(holds):
-    import time  # noqa: PLC0415 - of this helper alone
-
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    patience.eventually(holds, "not within 30 s", seconds=30)
 
 
 def test_who_got_stuck_signs_out_everywhere(hub, browser, server):
