@@ -28,6 +28,8 @@ VERSION: Final = "v1beta2"
 
 #: The label by which a Pod names its LocalQueue.
 QUEUE_NAME: Final = f"{GROUP}/queue-name"
+#: A LocalQueue of this name takes every Pod of its namespace that names none.
+EVERYBODYS: Final = "default"
 _GATE: Final = f"{GROUP}/"
 #: Condition of a Pod that Kueue stops, and of a Workload that waits.
 _MARK: Final = "TerminationTarget"
@@ -65,6 +67,11 @@ class Eviction:
     ending: Ending
     said: str
     for_whom: str
+
+
+def local_queue_of(key: str) -> str:
+    """Return the LocalQueue of the catalog's queue *key* where it names none; never `EVERYBODYS`."""
+    return f"eugo-{key}"
 
 
 def is_gated(pod: Json) -> bool:

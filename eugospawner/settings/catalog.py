@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, StringConstraints
 
+from eugospawner.manifests import kueue
 from eugospawner.policy.accounts import Prerequisite
 from eugospawner.policy.catalog import (
     DEFAULT_QUEUE,
@@ -241,14 +242,21 @@ def problems(file: Sections) -> Iterator[Problem]:
         yield ("defaults", "profile"), unknown(file.defaults.profile, file.profiles)
     if DEFAULT_QUEUE not in file.queues:
         yield ("queues",), f"the queue {DEFAULT_QUEUE!r} always exists: add it"
-    if file.defaults.engine is not Engine.KUEUE:
-        for key, queue in file.queues.items():
-            if queue.local_queue is not None:
-                yield (
-                    ("queues", key, "local_queue"),
-                    "is Kueue's: set defaults.engine to kueue, or leave it out",
-                )
+    yield from _bad_queues(file)
     yield from _bad_bounds(file)
+
+
+def _bad_queues(file: Sections) -> Iterator[Problem]:
+    """Find what Kueue is not asked for, and what it would take for more than was meant."""
+    for key, queue in file.queues.items():
+        where = ("queues", key, "local_queue")
+        if queue.local_queue is not None and file.defaults.engine is not Engine.KUEUE:
+            yield where, "is Kueue's: set defaults.engine to kueue, or leave it out"
+        elif queue.local_queue == kueue.EVERYBODYS:
+            yield (
+                where,
+                "would take every Pod of the namespace, the hub's too: give it another name",
+            )
 
 
 def _bad_models(file: Sections) -> Iterator[Problem]:
@@ -366,7 +374,7 @@ def _queue(key: str, each: QueueEntry, engine: Engine) -> Queue:
         preemptible=each.preemptible,
         deserved_percent=each.deserved_gpus,
         at_once=at_once(each.at_once),
-        local_queue=each.local_queue or key if engine is Engine.KUEUE else "",
+        local_queue=each.local_queue or kueue.local_queue_of(key) if engine is Engine.KUEUE else "",
     )
 
 

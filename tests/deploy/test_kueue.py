@@ -15,6 +15,7 @@ import yaml
 from tests.conftest import make_inventory
 from tests.deploy import kueues
 from tests.deploy.charts import VALUES
+from tests.integration.base.pods import a_workspace
 from tests.integration.demo import demos
 from tests.integration.devcluster.clusters import kubectl_of
 from tests.integration.devcluster.clusters import running as cluster_running
@@ -72,7 +73,7 @@ def test_a_workspace_waits_in_its_queue_and_starts_when_that_has_room(hub):
         assert hub.start_light(first, **shared).status in {201, 202}
         hub.until_ready(first)
         pod = pod_of(hub, first)
-        assert pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "default"
+        assert pod["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "eugo-default"
         assert hub.start_light(second, **shared).status in {201, 202}
         hub.until(lambda: pod_of(hub, second), "no Pod")
         gates = {each["name"] for each in pod_of(hub, second)["spec"]["schedulingGates"]}
@@ -135,16 +136,18 @@ def asked_as_hub(hub):
 
 
 def test_before_it_begins_the_hub_sees_which_queues_are_there_and_which_admit_nothing(hub):
-    names = {"default", "research-high", "research-batch", "teaching"}
+    names = {"eugo-default", "eugo-research-high", "eugo-research-batch", "eugo-teaching"}
     hub.until(lambda: asked_as_hub(hub) == dict.fromkeys(names, ""), "they are not active")
-    hub.kubectl("patch", "localqueue", "teaching", "-n", "eugo", "--type=merge", "-p", STOPPED)
+    hub.kubectl("patch", "localqueue", "eugo-teaching", "-n", "eugo", "--type=merge", "-p", STOPPED)
     try:
-        hub.until(lambda: asked_as_hub(hub)["teaching"], "nothing is said of it")
+        hub.until(lambda: asked_as_hub(hub)["eugo-teaching"], "nothing is said of it")
         told = asked_as_hub(hub)
-        assert "stopped" in told.pop("teaching").lower()
-        assert told == dict.fromkeys(names - {"teaching"}, "")
+        assert "stopped" in told.pop("eugo-teaching").lower()
+        assert told == dict.fromkeys(names - {"eugo-teaching"}, "")
     finally:
-        hub.kubectl("patch", "localqueue", "teaching", "-n", "eugo", "--type=merge", "-p", GOING)
+        hub.kubectl(
+            "patch", "localqueue", "eugo-teaching", "-n", "eugo", "--type=merge", "-p", GOING
+        )
 
 
 def test_a_queue_that_an_admin_stops_ends_its_workspaces_with_that_reason(hub):
@@ -154,11 +157,25 @@ def test_a_queue_that_an_admin_stops_ends_its_workspaces_with_that_reason(hub):
         assert hub.start_light(user, **EXCLUSIVE).status in {201, 202}
         hub.until_ready(user)
         stop = STOPPED.replace("Hold", "HoldAndDrain")
-        hub.kubectl("patch", "localqueue", "default", "-n", "eugo", "--type=merge", "-p", stop)
+        hub.kubectl("patch", "localqueue", "eugo-default", "-n", "eugo", "--type=merge", "-p", stop)
         hub.until(lambda: hub.workspace(user).state == "stopped", "it still runs")
         ended = hub.workspace(user)
         assert (ended.because, ended.actor) == ("queue", "kueue")
         assert ended.said.startswith("Kueue says: ")
     finally:
-        hub.kubectl("patch", "localqueue", "default", "-n", "eugo", "--type=merge", "-p", GOING)
+        hub.kubectl(
+            "patch", "localqueue", "eugo-default", "-n", "eugo", "--type=merge", "-p", GOING
+        )
         hub.stop(user)
+
+
+def test_a_pod_that_names_no_queue_is_none_of_its_business(hub):
+    """Hub, proxy and exports: a LocalQueue that is called `default` would take them all."""
+    pod = a_workspace("somebody", spec={"schedulerName": "default-scheduler"})
+    pod["metadata"]["labels"] = {"component": "hub"}
+    said = hub.kubectl(
+        "create", "-f", "-", "-n", "eugo", "--dry-run=server", "-o", "json", stdin=json.dumps(pod)
+    ).stdout
+    made = json.loads(said)
+    assert not made["spec"].get("schedulingGates")
+    assert set(made["metadata"]["labels"]) == {"component"}

@@ -28,7 +28,7 @@ def amount(queue):
 
 def test_each_queue_of_the_catalog_has_its_local_queue_and_that_its_cluster_queue():
     locals_, clusters = named("LocalQueue"), named("ClusterQueue")
-    assert set(locals_) == set(CATALOG.queues)
+    assert set(locals_) == {f"eugo-{key}" for key in CATALOG.queues}
     assert {each["spec"]["clusterQueue"] for each in locals_.values()} == set(clusters)
     assert {each["metadata"]["namespace"] for each in locals_.values()} == {"eugo"}
 
@@ -88,5 +88,7 @@ def test_the_page_names_files_that_are_there_and_a_catalog_that_holds(tmp_path):
     path = tmp_path / "catalog.yaml"
     path.write_text(yaml.safe_dump(catalog, sort_keys=False))
     queues = load(path).catalog.queues
-    assert {key: each.local_queue for key, each in queues.items()} == {key: key for key in queues}
+    assert {key: each.local_queue for key, each in queues.items()} == {
+        key: f"eugo-{key}" for key in queues
+    }
     assert {each.local_queue for each in CATALOG.queues.values()} == {""}

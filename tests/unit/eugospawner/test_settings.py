@@ -306,7 +306,7 @@ def test_a_profile_carries_editors_times_environment_and_script() -> None:
 def test_where_kueue_is_the_engine_each_queue_has_its_local_queue_by_name_or_by_key() -> None:
     """Design section 6: the optional engine."""
     engine = changed("  max_session: 24h\n", "  max_session: 24h\n  engine: kueue\n")
-    assert read(engine).queues["default"].local_queue == "default"
+    assert read(engine).queues["default"].local_queue == "eugo-default"
     named = changed(
         "    priority_class: eugo-default\n",
         "    priority_class: eugo-default\n    local_queue: team-a\n",
@@ -314,6 +314,8 @@ def test_where_kueue_is_the_engine_each_queue_has_its_local_queue_by_name_or_by_
     )
     assert read(named).queues["default"].local_queue == "team-a"
     assert read(named).engine is Engine.KUEUE
+    taken = changed("local_queue: team-a", "local_queue: default", named)
+    assert "queues.default.local_queue: would take every Pod" in problems(taken)[0]
     assert read(SMALL).queues["default"].local_queue == ""
     assert read(SMALL).engine is Engine.SCHEDULER
 

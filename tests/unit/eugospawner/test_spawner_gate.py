@@ -107,6 +107,8 @@ class FakeDesk:
     async def store(self) -> FakeStore:
         return self.kept
 
+    async def watching(self) -> None: ...
+
     async def _done(self, *_reflectors: object) -> None: ...
 
     async def _ensure(self, _api: object, _namespace: str, template: Any) -> None:

@@ -192,7 +192,7 @@ def test_that_no_home_could_be_made_is_told(catalog, whole):
 @pytest.fixture
 def queued(catalog):
     """The catalog where Kueue is the engine."""
-    queues = {key: replace(each, local_queue=key) for key, each in catalog.queues.items()}
+    queues = {key: replace(each, local_queue=f"eugo-{key}") for key, each in catalog.queues.items()}
     return replace(catalog, engine=Engine.KUEUE, queues=queues)
 
 
@@ -207,17 +207,17 @@ def test_a_cluster_without_kueue_is_told_once_and_only_where_kueue_is_the_engine
 
 
 def test_a_queue_that_kueue_does_not_have_or_that_admits_nothing_is_told(queued, whole):
-    there = dict.fromkeys(queued.queues, "")
+    there = {each.local_queue: "" for each in queued.queues.values()}
     assert list(lacking(queued, replace(whole, local_queues=there), "")) == []
-    held = replace(whole, local_queues={**there, "teaching": "LocalQueue is stopped."})
+    held = replace(whole, local_queues={**there, "eugo-teaching": "LocalQueue is stopped."})
     (found,) = lacking(queued, held, "")
     assert found.sentence == (
-        "queues.teaching.local_queue: the LocalQueue teaching admits nothing: Kueue says: "
+        "queues.teaching.local_queue: the LocalQueue eugo-teaching admits nothing: Kueue says: "
         "LocalQueue is stopped. Mend its ClusterQueue. Workspaces of this queue wait until then."
     )
-    del there["default"]
+    del there["eugo-default"]
     (found,) = lacking(queued, replace(whole, local_queues=there), "")
-    assert "the LocalQueue default is not there. Apply helm-values/kueue" in found.sentence
+    assert "the LocalQueue eugo-default is not there. Apply helm-values/kueue" in found.sentence
 
 
 async def test_a_cluster_that_does_not_say_is_told_and_ends_nothing(prepared):
