@@ -6,16 +6,19 @@ The chart's own configuration runs as it does in its Pod: its files as ConfigMap
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from scripts.local import options
 from scripts.local.hub import Settings
 from scripts.local.workdir import Secrets
-from tests.deploy.charts import ENVIRONMENTS, ROOT, VALUES
+from tests.deploy.charts import CATALOG, ENVIRONMENTS, ROOT, VALUES
 from tests.deploy.mounted import as_mounted
+from tests.integration.base.overlay import BASE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -196,6 +199,23 @@ def test_no_value_of_the_chart_holds_against_the_catalog(of_chart):
         assert not chart.get(name), name
     assert chart["uid"] == 1000
     assert "cmd" not in under.get("Spawner", {})
+
+
+def test_demo_tests_and_chart_have_the_same_configuration_base_and_catalog():
+    values = yaml.safe_load((VALUES / "values.yaml").read_text())
+    container = (ROOT / "images" / "hub" / "Containerfile").read_text()
+    demo = (ROOT / "scripts" / "demo_hub_config.py").read_text()
+    run = (ROOT / "scripts" / "local" / "run.py").read_text()
+    before, copied, _ = container.partition("\nCOPY jupyterhub_config.py ./\n")
+    assert copied
+    folder = re.findall(r"^WORKDIR (\S+)$", before, re.MULTILINE)[-1]
+    loaded = f'load_subconfig("{folder}/jupyterhub_config.py")'
+    assert values["hub"]["extraConfig"]["10-eugo"].strip() == loaded
+    assert 'load_subconfig("jupyterhub_config.py", path=str(Path(__file__).parents[1]))' in demo
+    assert 'prepare(base=helm_values / "base", catalog=self.options.catalog)' in run
+    assert VALUES / "base" == BASE
+    assert options.parse([], root=ROOT).catalog == VALUES / "catalog.yaml"
+    assert CATALOG[1].endswith(f"={VALUES / 'catalog.yaml'}")
 
 
 def test_every_place_that_may_differ_has_a_reason_and_does_somewhere(of_chart, of_demo):

@@ -1,4 +1,4 @@
-"""The hub's own token: what it may do, what it may not, and that neither list has slack (F46)."""
+"""The hub's own token: what it may do, what it may not, and that neither list has slack."""
 
 from __future__ import annotations
 

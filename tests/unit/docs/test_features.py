@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in (ROOT / "docs" / "features.md").read_text().splitlines()
-    if re.match(r"\| [FL][0-9]", line)
+    if re.match(r"\| [DFL][0-9]", line)
 ]
 
 
@@ -104,6 +104,7 @@ DELIVERED = {
         130,
     ),
     "L": (1, 2, 5, 6, 7, 8, 11, 12, 16),
+    "D": (10,),
 }
 
 
