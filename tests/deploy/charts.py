@@ -37,6 +37,9 @@ ENVIRONMENTS: Final[Mapping[str, tuple[str, ...]]] = {
 #: Beside the chart, what the values name.
 CATALOG: Final = ("--set-file", f"hub.extraFiles.catalog.stringData={VALUES / 'catalog.yaml'}")
 _SECONDS: Final = 300
+_DRAWN: Final[dict[tuple[str, ...], str]] = {}
+#: That of C, where there is one: a rendered chart is long.
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FETCH_SECONDS: Final = 10
 
 
@@ -127,11 +130,19 @@ class Release:
 
     def render(self, environment: str, *more: str) -> list[dict[str, Any]]:
         """Return what it would make."""
-        text = self.helm(
+        return [each for each in yaml.load_all(self.draw(environment, *more), _Loader) if each]
+
+    def draw(self, environment: str, *more: str) -> str:
+        """Return the text of that; most tests ask for the same, which is drawn once."""
+        command = (
             "template", self.name, str(self.chart), f"--namespace={self.namespace}",
             *self.files(environment), *more,
-        ).stdout  # fmt: skip
-        return [each for each in yaml.safe_load_all(text) if each]
+        )  # fmt: skip
+        if more:  # their files may change
+            return self.helm(*command).stdout
+        if command not in _DRAWN:
+            _DRAWN[command] = self.helm(*command).stdout
+        return _DRAWN[command]
 
     def revisions(self) -> list[dict[str, Any]]:
         """Return its history, the first one first."""

@@ -4,6 +4,7 @@ The demo is the deployment: under the chart the hub has the demo's configuration
 The chart's own configuration runs as it does in its Pod: its files as ConfigMap and Secret mount them, its variables.
 """
 
+import functools
 import json
 import os
 import re
@@ -92,6 +93,7 @@ def of_chart(drawn, tmp_path_factory):
     """Return the hub's configuration under the chart in an environment."""
     here = f'load_subconfig("{ROOT}/jupyterhub_config.py")'
 
+    @functools.cache
     def found(environment):
         folder = tmp_path_factory.mktemp(environment)
         own = folder / "own.yaml"

@@ -1,6 +1,7 @@
 """Every environment renders by the chart's own schema, into what Kubernetes takes to the letter."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -22,15 +23,7 @@ def test_it_is_what_the_api_server_takes_word_for_word(
 ):
     """Strict: no field that it does not know, none twice."""
     path = tmp_path / "rendered.yaml"
-    path.write_text(
-        drawn.helm(
-            "template",
-            "eugo",
-            str(drawn.chart),
-            f"--namespace={namespace}",
-            *drawn.files(environment),
-        ).stdout
-    )
+    path.write_text(replace(drawn, namespace=namespace).draw(environment))
     done = kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-n", namespace, "-f", str(path)
     )

@@ -50,9 +50,18 @@ def outcome(folder, *options, unavailable):
     (folder / "tests" / "browser" / "test_it.py").write_text(SUITE)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = nightly: slow\n")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "scripts.local.tiers", "-ra", *options],
+        [
+            *(sys.executable, "-m", "pytest", "-p", "scripts.local.tiers", "-p", "xdist.plugin"),
+            *("-ra", *options),
+        ],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), tiers.UNAVAILABLE: json.dumps(unavailable)},
+        env=os.environ
+        | {
+            "PYTHONPATH": str(ROOT),
+            # The others are not looked at here, and take most of the time.
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            tiers.UNAVAILABLE: json.dumps(unavailable),
+        },
         capture_output=True,
         text=True,
         check=False,
