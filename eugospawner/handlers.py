@@ -45,6 +45,7 @@ from tornado.httputil import url_concat
 
 from eugospawner import access, assets, diagnosis, form, links, options, preflight, scrubbing
 from eugospawner.frames import SentFromHere, StrictPage
+from eugospawner.policy import names
 from eugospawner.policy.entitlement_rules import local
 from eugospawner.policy.errors import Barred, ClusterError, ConfigError, StoreError
 from eugospawner.policy.lifecycle import LOOKS, Operation, State, may_ask
@@ -647,6 +648,7 @@ class WorkspacePendingHandler(StrictPage, SpawnPendingHandler):
             "elapsed_seconds": max(int(elapsed), 0),
             "steps": diagnosis.STEPS,  # until the first event says how far they are
             "cancel_url": self.request.path,
+            "called": names.name_in(spawner.user_options),
             "form_url": self._form_url(user, spawner.name),
         }
 

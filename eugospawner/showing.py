@@ -9,7 +9,6 @@ zone and how long ago. Source: features.md, "Workspaces list"; F23, F27, F33, F5
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from eugospawner.lines import Fill, fill_of
@@ -360,9 +359,6 @@ def _note(
         volumes = mounted_by(workspace.options)
         which = f" Its storage does: {', '.join(volumes)}." if volumes else ""
         return f"GPU, CPU and memory are free again and no longer count.{which}"
-    if workspace.state is State.STARTING and session is not None:
-        waited = now - session.admitted_at
-        return "Usually 30–120 seconds." if waited < timedelta(seconds=120) else ""
     return ""
 
 

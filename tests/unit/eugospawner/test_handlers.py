@@ -656,8 +656,9 @@ def test_the_clock_of_the_pending_page_counts_from_the_start_on_the_server() -> 
     pending = Pending(FakeUser())
     pending.now = lambda: datetime(2026, 11, 24, 0, 1, 15)  # noqa: DTZ001
     row = SimpleNamespace(started=datetime(2026, 11, 24, 0, 0, 0))  # noqa: DTZ001
-    spawner = SimpleNamespace(name="mine", orm_spawner=row)
+    spawner = SimpleNamespace(name="mine", orm_spawner=row, user_options={"name": "Paper 7"})
     words = pending._words(FakeUser(), spawner)
+    assert words["called"] == "Paper 7"  # as the list has it, and not the server's name
     assert words["elapsed_seconds"] == 75
     assert words["form_url"] == "/hub/spawn/alice/mine"
     row.started = None
