@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from eugospawner.policy.lifecycle import Ending
+from eugospawner.policy.lifecycle import AGAIN, Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,9 +115,9 @@ def sentence_of(eviction: Eviction, displacing: Queue | None) -> str:
     if eviction.ending is Ending.PREEMPTION and displacing is not None:
         return (
             f"Displaced by a workspace of the queue {displacing.display_name} "
-            f"(priority {displacing.priority})."
+            f"(priority {displacing.priority}). {AGAIN}"
         )
-    return f"Kueue says: {eviction.said}" if eviction.said else ""
+    return f"Kueue says: {eviction.said.rstrip('.')}. {AGAIN}" if eviction.said else ""
 
 
 def queue_of(

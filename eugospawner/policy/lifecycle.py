@@ -250,18 +250,19 @@ class Words:
     sentence: str
 
 
-_AGAIN: Final = "Files are kept; start it again."
+#: What holds after every end that nobody of its owner's wanted.
+AGAIN: Final = "Files are kept; start it again."
 
 ENDINGS: Final[Mapping[str, Words]] = {
     Ending.USER: Words("Stopped by its owner", "It was stopped on request. Files are kept."),
-    Ending.ADMIN: Words("Stopped by an admin", f"Somebody who may stop it did. {_AGAIN}"),
+    Ending.ADMIN: Words("Stopped by an admin", f"Somebody who may stop it did. {AGAIN}"),
     Ending.IDLE: Words(
         "Idle",
         "Nothing ran in it for as long as its profile allows. Files are kept; start it again, or choose "
         "a profile with a longer idle time for long computations.",
     ),
     Ending.MAX_SESSION: Words(
-        "Longest session reached", f"It ran as long as its profile allows. {_AGAIN}"
+        "Longest session reached", f"It ran as long as its profile allows. {AGAIN}"
     ),
     Ending.WINDOW: Words(
         "Plan window expired",
@@ -269,11 +270,11 @@ ENDINGS: Final[Mapping[str, Words]] = {
         "queue.",
     ),
     Ending.PREEMPTION: Words(
-        "Preemption", f"A workspace in a queue of higher priority needed its GPUs. {_AGAIN}"
+        "Preemption", f"A workspace in a queue of higher priority needed its GPUs. {AGAIN}"
     ),
     Ending.QUEUE: Words(
         "Ended by its queue",
-        f"The cluster took back what the queue had given: the queue was stopped, or a Node left. {_AGAIN}",
+        f"The cluster took back what the queue had given: the queue was stopped, or a Node left. {AGAIN}",
     ),
     Ending.QUOTA: Words(
         "Quota used up",
@@ -282,16 +283,16 @@ ENDINGS: Final[Mapping[str, Words]] = {
     ),
     Ending.SUSPENSION: Words("Suspended", "It was suspended. Notebooks, data and settings are kept."),
     Ending.TERMINATION: Words("Terminated", "It was to be destroyed with everything in it."),
-    Ending.SIGNED_OUT: Words("Signed out", f"Its owner's sign-in ended. {_AGAIN}"),
+    Ending.SIGNED_OUT: Words("Signed out", f"Its owner's sign-in ended. {AGAIN}"),
     Ending.CRASH: Words(
         "Crash", "Its program ended with an error while it ran. Files are kept; start it again."
     ),
-    Ending.NODE_LOST: Words("Node lost", f"The machine it ran on is gone. {_AGAIN}"),
+    Ending.NODE_LOST: Words("Node lost", f"The machine it ran on is gone. {AGAIN}"),
     Ending.POD_GONE: Words(
-        "Pod gone", f"Its Pod was deleted from outside, or its machine was lost. {_AGAIN}"
+        "Pod gone", f"Its Pod was deleted from outside, or its machine was lost. {AGAIN}"
     ),
     Ending.ORPHAN: Words(
-        "Orphan", f"The hub had lost sight of it, so it was stopped. {_AGAIN}"
+        "Orphan", f"The hub had lost sight of it, so it was stopped. {AGAIN}"
     ),
     Ending.SUPERSEDED: Words("Started anew", "It was started again before its end was seen."),
     Ending.START_FAILED: Words(

@@ -110,7 +110,8 @@ def test_who_runs_on_borrowed_gpus_is_displaced_and_told_by_whom_and_nobody_else
         displaced = hub.workspace("alice", "batch")
         assert (displaced.because, displaced.actor) == ("preemption", "kueue")
         assert displaced.said == (
-            "Displaced by a workspace of the queue Research, first (priority 1000)."
+            "Displaced by a workspace of the queue Research, first (priority 1000). "
+            "Files are kept; start it again."
         )
         assert hub.server(somebody)["ready"]
         assert hub.objects("pvc", "alice")

@@ -107,8 +107,11 @@ def test_who_was_displaced_is_told_by_whom_by_queue_and_priority_and_else_what_k
     high = a_queue("high")
     preempted = kueue.eviction_of(a_pod(a_mark("WorkloadEvictedDueToPreempted", PREEMPTED)))
     assert kueue.sentence_of(preempted, high) == (
-        f"Displaced by a workspace of the queue {high.display_name} (priority {high.priority})."
+        f"Displaced by a workspace of the queue {high.display_name} (priority {high.priority}). "
+        "Files are kept; start it again."
     )
-    assert kueue.sentence_of(preempted, None) == f"Kueue says: {PREEMPTED}"
+    assert kueue.sentence_of(preempted, None) == (
+        f"Kueue says: {PREEMPTED}. Files are kept; start it again."
+    )
     silent = kueue.eviction_of(a_pod(a_mark("NotAdmitted")))
     assert kueue.sentence_of(silent, high) == ""
