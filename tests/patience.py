@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FIRST: Final = 0.02
+_FIRST: Final = 0.1
 _GROWTH: Final = 1.4
 _LONGEST: Final = 0.4
 

@@ -122,7 +122,8 @@ def test_the_hub_can_carry_a_workspace_through_its_life(own_base: Prepared) -> N
     assert_admitted(hub.create(f"{core}/persistentvolumeclaims", volume))
     larger = {"spec": {"resources": {"requests": {"storage": "20Gi"}}}}
     answer = hub.patch(f"{core}/persistentvolumeclaims/home-alice", larger)
-    assert "bound" in answer.message, answer  # Kubernetes' word, not a lack of permission
+    # Kubernetes' word on a volume that is not made yet, not a lack of permission.
+    assert answer.status == HTTPStatus.OK or "bound" in answer.message, answer
     assert_admitted(hub.create(own_base.pods, a_gpu_workspace()))
     pod = f"{own_base.pods}/jupyter-alice"
     assert_admitted(hub.get(pod))

@@ -4,6 +4,8 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
+#: Looks at a program that keeps ending, until that is the answer.
+_MOST_LOGS = 5
 #: What the embedded node says where the machine has no user namespaces.
 _NOT_HERE = "hostUsers: false is not possible on this machine"
 
@@ -24,6 +26,20 @@ def inside(hub, server, script):
     ).stdout.strip()
 
 
+def stop(hub, server):
+    """Stop it, and return when its Pod is gone: the next may be another's of the same name."""
+    hub.stop("alice", server)
+    hub.until(
+        lambda: (
+            not any(
+                each["metadata"]["name"].endswith(f"--{server}")
+                for each in hub.objects("pods", "alice")
+            )
+        ),
+        "the Pod stays",
+    )
+
+
 @pytest.fixture
 def start(hub):
     """Start workspaces of alice, whose own project allows a root shell; they end with the test."""
@@ -33,19 +49,32 @@ def start(hub):
         said = hub.kubectl("get", "events", "-n", "eugo", "-o", "jsonpath={..message}").stdout
         return _NOT_HERE in said
 
+    logs = []
+
+    def answers(server):
+        """Whether it is ready; what its program says is kept, for it goes with the Pod."""
+        if hub.server("alice", server).get("ready"):
+            return True
+        for each in hub.objects("pods", "alice"):
+            name = each["metadata"]["name"]
+            if name.endswith(f"--{server}") and any(
+                one.get("restartCount") for one in each["status"].get("containerStatuses", ())
+            ):
+                logs.append(hub.kubectl("logs", "-n", "eugo", name, "--tail=30").stdout)
+        assert len(logs) < _MOST_LOGS, logs[-1]
+        return refused()
+
     def started(server, **words):
         answer = hub.start("alice", server, **words)
         assert answer.status in {201, 202}, answer.message
         running.append(server)
-        hub.until(
-            lambda: hub.server("alice", server).get("ready") or refused(), "it does not start"
-        )
+        hub.until(lambda: answers(server), "it does not start")
         if not hub.server("alice", server).get("ready"):
             pytest.skip(f"{_NOT_HERE}: docs/howto/devcluster.md has the command that allows it")
 
     yield started
-    for server in running:
-        hub.stop("alice", server)
+    for server in dict.fromkeys(running):
+        stop(hub, server)
 
 
 def test_its_process_is_root_inside_and_nobody_outside_and_can_do_no_more_than_others(hub, start):
@@ -89,11 +118,11 @@ def test_a_home_in_use_is_opened_by_root_and_afterwards_by_its_owner_again(hub, 
     """What either of them keeps to itself must not keep the other from starting."""
     start("plain")
     inside(hub, "plain", "mkdir -p ~/work && echo ours > ~/work/notes.txt && chmod 700 ~/.local")
-    hub.stop("alice", "plain")
+    stop(hub, "plain")
     start("rooted", root_shell=True)
     assert inside(hub, "rooted", "cat ~/work/notes.txt") == "ours"
     inside(hub, "rooted", "echo roots > ~/roots.txt")
-    hub.stop("alice", "rooted")
+    stop(hub, "rooted")
     start("plain")
     assert inside(hub, "plain", "cat ~/work/notes.txt ~/roots.txt") == "ours\nroots"
     inside(hub, "plain", "chmod 755 ~/.local; rm -f ~/roots.txt")
