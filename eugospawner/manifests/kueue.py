@@ -34,8 +34,7 @@ _GATE: Final = f"{GROUP}/"
 #: Condition of a Pod that Kueue stops, and of a Workload that waits.
 _MARK: Final = "TerminationTarget"
 _RESERVED: Final = "QuotaReserved"
-_EVICTED: Final = "WorkloadEvicted"
-_PREEMPTED: Final = f"{_EVICTED}DueToPreempted"
+_PREEMPTED: Final = "WorkloadEvictedDueToPreempted"
 _FOR_WHOM: Final = re.compile(r"\bJobUID: ([0-9a-f-]{36})\b")
 
 
@@ -94,9 +93,6 @@ def eviction_of(pod: Json | None) -> Eviction | None:
     if found is None or found.get("status") != "True":
         return None
     reason, said = str(found.get("reason") or ""), str(found.get("message") or "").strip()
-    if not reason.startswith(_EVICTED):
-        # It was never admitted, or its Workload is gone: no decision against it.
-        return Eviction(ending=Ending.QUEUE, said=said, for_whom="")
     whom = _FOR_WHOM.search(said)
     return Eviction(
         ending=Ending.PREEMPTION if reason == _PREEMPTED else Ending.QUEUE,

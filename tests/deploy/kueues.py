@@ -14,8 +14,6 @@ import json
 import os
 import socket
 import subprocess
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,10 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from devcluster import build
+from scripts.local import ports
+from tests import patience
 from tests.deploy.charts import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tests.conftest import Kubectl
@@ -39,25 +39,17 @@ _READY_SECONDS: Final = 120
 _STOP_SECONDS: Final = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kueue:
-    """One that runs."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
 @contextlib.contextmanager
-def running(folder: Path, *, kubeconfig: Path, kubectl: Kubectl) -> Iterator[Kueue]:
+def running(folder: Path, *, kubeconfig: Path, kubectl: Kubectl) -> Iterator[None]:
     """Run Kueue on the cluster of *kubeconfig* while the block lasts."""
     program = build.provide_kueue(keep=False, report=print)
     components = program.parent / "components"
     kubectl("apply", "--server-side", "-f", str(components / "crd" / "bases"))
     kubectl("wait", "--for=condition=Established", "crd", "--all")
-    ports = free_ports(3)
+    chosen = ports.choose(3)
     certificate = make_certificate(folder / "certificates")
     config = folder / "kueue.yaml"
-    config.write_text(yaml.safe_dump(configuration(ports, folder / "certificates")), "utf-8")
+    config.write_text(yaml.safe_dump(configuration(chosen, folder / "certificates")), "utf-8")
     log = folder / "kueue.log"
     with log.open("wb") as written:
         process = subprocess.Popen(
@@ -66,9 +58,9 @@ def running(folder: Path, *, kubeconfig: Path, kubectl: Kubectl) -> Iterator[Kue
             stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
     try:
-        until_listening(ports[2], process, log)
-        kubectl("apply", "-f", "-", stdin=webhooks(components, ports[2], certificate))
-        yield Kueue(process=process, log=log)
+        until_listening(chosen[2], process, log)
+        kubectl("apply", "-f", "-", stdin=webhooks(components, chosen[2], certificate))
+        yield
     finally:
         process.terminate()
         try:
@@ -95,10 +87,10 @@ def manager_config() -> dict[str, Any]:
     return found
 
 
-def configuration(ports: list[int], certificates: Path) -> dict[str, Any]:
+def configuration(chosen: Sequence[int], certificates: Path) -> dict[str, Any]:
     """Return that configuration for a process outside of the cluster."""
     given = manager_config()
-    health, metrics, webhook = ports
+    health, metrics, webhook = chosen
     return {
         **given,
         "health": {"healthProbeBindAddress": f"{_LOOPBACK}:{health}"},
@@ -136,22 +128,17 @@ def webhooks(components: Path, port: int, certificate: bytes) -> str:
 
 def until_listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once something answers at *port*."""
-    deadline = time.monotonic() + _READY_SECONDS
-    while True:
-        assert process.poll() is None, log.read_text()[-4000:]
+
+    def said() -> str:
+        return log.read_text()[-4000:]
+
+    def listens() -> bool:
+        assert process.poll() is None, said()
         with contextlib.suppress(OSError), socket.create_connection((_LOOPBACK, port), 1):
-            return
-        assert time.monotonic() < deadline, log.read_text()[-4000:]
-        time.sleep(0.1)
+            return True
+        return False
 
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((_LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
+    patience.eventually(listens, said, seconds=_READY_SECONDS)
 
 
 def make_certificate(folder: Path) -> bytes:

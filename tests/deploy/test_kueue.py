@@ -30,7 +30,7 @@ EXCLUSIVE = {"profile": "nb-gpu-h100", "sm_percent": 100}
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """A hub on a cluster with Kueue, of which each queue has two GPUs at most."""
+    """A hub on a cluster with Kueue; each test says what the queues have of their own (`share`)."""
     folder = tmp_path_factory.mktemp("kueue")
     catalog = yaml.safe_load(demos.open_catalog(folder).read_text("utf-8"))
     catalog["defaults"]["engine"] = "kueue"
