@@ -32,7 +32,7 @@ _SHAPES: Final[Mapping[str, bytes]] = {
     "something called a canary": rb"(?<![\w/-])canary-(?:[a-z]+-)*\d+",
     "a secret in an address": (
         rb"[?&](?:_xsrf|access_token|client_secret|code|code_verifier|id_token|id_token_hint|logout_token|password"
-        rb"|refresh_token|state|token)=(?!\[secret\])[^\s&]"
+        rb"|refresh_token|state|token)=(?!\[secret\]|\.{3}(?:\s|$))[^\s&]"
     ),
 }
 #: What is shorter is no secret, and stands anywhere.

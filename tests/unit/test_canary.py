@@ -76,6 +76,7 @@ OF_THE_PROVIDER = "the client's secret at the provider in memory"
         ("canary-access-3", "something called a canary"),
         ("302 GET /hub/oauth_callback?code=x&state=[secret]", "a secret in an address"),
         ("GET /hub/eugo/invitation?a=b&token=five-token", "a secret in an address"),
+        ("GET /lab?token=...five", "a secret in an address"),
     ],
 )
 def test_a_secret_is_found_however_it_is_spelled_and_is_not_told(folder, text, name):
@@ -110,6 +111,7 @@ def test_all_logs_are_searched_and_nothing_else(folder, name, is_log):
     "text",
     [
         "302 GET /hub/oauth_callback?code=[secret]&state=[secret] -> /hub/home",
+        "http://127.0.0.1:8888/user/bob/lab?token=...",  # as Jupyter crosses it out
         "access-control, refresh-interval, no-access-1x, code-server, key",
         "Mounted /tmp/canary-look/cluster0",
         "s&cret",
