@@ -26,15 +26,14 @@ HOME = "/home/user"
 """Where the home volume is mounted (catalog.yaml, `defaults.storage.home_path`)."""
 
 # An entry point that runs what it is told to, as those of real images do, and JupyterLab otherwise.
-# Pods have no network namespace here: each must keep to the address that it was given.
 _START = """\
 case "$1" in
-  "" | -*) exec jupyterhub-singleuser --ip="$POD_IP" "$@" ;;
+  "" | -*) exec jupyterhub-singleuser "$@" ;;
   *) exec "$@" ;;
 esac
 """
 _OURS = Path(__file__).resolve().parent.parent / "workspace"
-"""Programs that do the same for what `.venv` has."""
+"""Stand before those of `.venv`, and tell them the address that the Pod was given: it has no network of its own."""
 
 _CODE_SERVER = "code-server"
 

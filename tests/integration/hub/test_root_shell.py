@@ -26,6 +26,30 @@ def inside(hub, server, script):
     ).stdout.strip()
 
 
+#: Every place where the process $1 listens, as IPv4 `address:port`; needs nothing that an image may lack.
+_LISTENS = """\
+import os, pathlib, socket, struct, sys
+held = set()
+for each in pathlib.Path("/proc", sys.argv[1], "fd").iterdir():
+    try:
+        held.add(os.readlink(each))
+    except OSError:
+        pass  # closed since
+for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+    _, local, _, state, *_, inode = line.split()[:10]
+    if state == "0A" and f"socket:[{inode}]" in held:
+        address, port = local.split(":")
+        print(socket.inet_ntoa(struct.pack("=I", int(address, 16))), int(port, 16), sep=":")
+"""
+
+
+def listens(hub, server, pid):
+    name = pod_of(hub, server)["metadata"]["name"]
+    return hub.kubectl(
+        "exec", "-n", "eugo", name, "-c", "notebook", "--", "python3", "-c", _LISTENS, pid
+    ).stdout.split()
+
+
 def stop(hub, server):
     """Stop it, and return when its Pod is gone: the next may be another's of the same name."""
     hub.stop("alice", server)
@@ -60,7 +84,8 @@ def start(hub):
             if name.endswith(f"--{server}") and any(
                 one.get("restartCount") for one in each["status"].get("containerStatuses", ())
             ):
-                logs.append(hub.kubectl("logs", "-n", "eugo", name, "--tail=30").stdout)
+                said = hub.kubectl("logs", "-n", "eugo", name, "--tail=30", "--previous")
+                logs.append(said.stdout)
         assert len(logs) < _MOST_LOGS, logs[-1]
         return refused()
 
@@ -100,6 +125,9 @@ def test_its_process_is_root_inside_and_nobody_outside_and_can_do_no_more_than_o
     assert held == dict.fromkeys(held, "0" * 16)
     assert status["NoNewPrivs"] == "1"
     assert inside(hub, "rooted", "ls /var/run/secrets/kubernetes.io 2>/dev/null || true") == ""
+    address = pod_of(hub, "rooted")["status"]["podIP"]
+    assert f"{address}:8888" in listens(hub, "rooted", pid)
+    assert not [each for each in listens(hub, "rooted", pid) if each.startswith("0.0.0.0:")]
 
     spec = pod_of(hub, "rooted")["spec"]
     assert spec["hostUsers"] is False

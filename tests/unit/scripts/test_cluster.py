@@ -1,5 +1,6 @@
 import base64
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -126,12 +127,36 @@ images:
     assert set(images.unavailable(path, with_app)["images"]) == {"torch"}
 
 
-def test_an_image_serves_on_the_pods_own_address_and_shows_its_environment():
+def test_an_image_shows_its_environment():
     image = images.environment_image(images.Programs(venv=Path("/home/me/x/.venv")))
-    assert '--ip="$POD_IP"' in image["command"][2]
     assert image["path"][-1] == "/home/me/x/.venv/bin"
     assert "/home/me/x/.venv" in image["show"]
     assert image["env"]["HOME"] == image["workingDir"] == "/home/user"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        ([], "--ip=127.9.0.1"),
+        (["--debug"], "--ip=127.9.0.1"),
+        (["jupyterhub-singleuser", "--allow-root"], "--ip=127.9.0.1"),  # a root shell's
+        (["jupyter-standaloneproxy", "--", "code-server"], "--address=127.9.0.1"),
+    ],
+)
+def test_whatever_serves_in_an_image_keeps_to_the_pods_own_address(tmp_path, arguments, address):
+    """One that bound all addresses would answer for every other Pod of the machine."""
+    image = images.environment_image(images.Programs(venv=tmp_path))
+    (tmp_path / "bin").mkdir()
+    for name in ("python3", "jupyterhub-singleuser"):
+        program = tmp_path / "bin" / name
+        program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        program.chmod(0o755)
+    environment = {"PATH": ":".join([*image["path"], "/usr/bin", "/bin"]), "POD_IP": "127.9.0.1"}
+    said = subprocess.run(
+        [*image["command"], *arguments], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    own = [each for each in arguments if each.startswith("--")]
+    assert [each for each in said if each in {address, *own}] == [address, *own]
 
 
 def test_folders_through_which_the_interpreters_links_lead_are_shown_too(tmp_path):
