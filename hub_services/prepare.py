@@ -204,9 +204,8 @@ def or_exit(config: Any) -> None:
     issuer = None
     if _OURS in str(config.JupyterHub.get("authenticator_class") or ""):
         issuer = str(config[_OURS].get("issuer") or "")
-    found = _in_thread(
-        look(environment=os.environ, issuer=issuer, cluster=Kubernetes(), fetch=_fetch)
-    )
+    cluster = Kubernetes(os.environ.get("EUGO_NAMESPACE") or "eugo")
+    found = _in_thread(look(environment=os.environ, issuer=issuer, cluster=cluster, fetch=_fetch))
     if issuer is not None and not any(each.is_fatal for each in found):
         found += _look_at_authenticator(config)
     tell(found)
@@ -230,13 +229,23 @@ def tell(found: tuple[Finding, ...], *, termination_log: Path = TERMINATION_LOG)
             return  # no Pod
 
 
+@dataclass(frozen=True, slots=True)
 class Kubernetes:
-    """The cluster, asked as the hub."""
+    """
+    The cluster, asked as the hub.
+
+    Attributes:
+        namespace: Where workspaces are.
+    """
+
+    namespace: str = "eugo"
 
     async def offer(self, engine: Engine) -> Offer:
         """Return what it has, of Kueue if that is the *engine*; raises `ClusterError` and `ConfigError`."""
         async with ApiClient(await process.kubernetes()) as client:
-            local_queues = await _local_queues(client) if engine is Engine.KUEUE else None
+            local_queues = None
+            if engine is Engine.KUEUE:
+                local_queues = await _local_queues(client, self.namespace)
             priorities = await _items(
                 "PriorityClasses", SchedulingV1Api(client).list_priority_class
             )
@@ -339,11 +348,11 @@ async def _items(what: str, method: Any) -> list[Any]:
     return list(answer["items"] or ())
 
 
-async def _local_queues(client: ApiClient) -> Mapping[str, str] | None:
-    """Return why each LocalQueue of our namespace admits nothing; empty: it does. `None`: there is no Kueue."""
+async def _local_queues(client: ApiClient, namespace: str) -> Mapping[str, str] | None:
+    """Return why each LocalQueue of *namespace* admits nothing; empty: it does. `None`: there is no Kueue."""
     method = partial(
         CustomObjectsApi(client).list_namespaced_custom_object,
-        kueue.GROUP, kueue.VERSION, os.environ.get("EUGO_NAMESPACE", "eugo"), "localqueues",
+        kueue.GROUP, kueue.VERSION, namespace, "localqueues",
     )  # fmt: skip
     try:
         found = await _items("LocalQueues", method)

@@ -125,7 +125,7 @@ def asked_as_hub(hub):
     script = (
         "import asyncio, json; from eugospawner.policy.catalog import Engine; "
         "from hub_services.prepare import Kubernetes; "
-        "print(json.dumps(asyncio.run(Kubernetes().offer(Engine.KUEUE)).local_queues))"
+        "print(json.dumps(asyncio.run(Kubernetes('eugo').offer(Engine.KUEUE)).local_queues))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],

@@ -281,7 +281,14 @@ def test_a_client_without_its_secret_ends_the_start_and_the_remedy_is_said(
     monkeypatch.setenv("EUGO_CATALOG", str(CATALOG))
     monkeypatch.setenv("EUGO_DATABASE_URL", f"sqlite:///{tmp_path / 'store.sqlite'}")
     monkeypatch.setattr(prepare, "TERMINATION_LOG", tmp_path / "log")
-    monkeypatch.setattr(prepare, "Kubernetes", lambda: FakeCluster(whole))
+    monkeypatch.setenv("EUGO_NAMESPACE", "lab")
+    namespaces = []
+
+    def cluster(namespace):
+        namespaces.append(namespace)
+        return FakeCluster(whole)
+
+    monkeypatch.setattr(prepare, "Kubernetes", cluster)
 
     async def fetch(_url):
         return metadata()
@@ -302,3 +309,4 @@ def test_a_client_without_its_secret_ends_the_start_and_the_remedy_is_said(
     config.EugoAuthenticator.now = lambda: NOON
     prepare.or_exit(config)
     assert capsys.readouterr().err == ""
+    assert set(namespaces) == {"lab"}
