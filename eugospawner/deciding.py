@@ -99,9 +99,8 @@ class DecidingSpawner(KubeSpawner):
     _revision = 0
     _session_id = ""
     _pod_labels: Mapping[str, str] = MappingProxyType({})
-    _declared_affinity: Any = None
-    #: What the configuration has JupyterLab run, once it was looked at: a decision may be made twice.
-    _declared_command: tuple[Any, ...] = ()
+    #: What the configuration says of traits that decisions set: a decision may be made twice.
+    _declared = Dict()
 
     @validate("guarantee_percent")
     def _validate_guarantee(self, proposal: Any) -> int:
@@ -250,14 +249,12 @@ class DecidingSpawner(KubeSpawner):
             workspace_slug=self._slug(self.name),
             session=self._session_id,
         )
-        if not self._declared_command:
-            self._declared_command = (self.cmd,)
         traits = podspec.make_traits(
             admitted.grant,
             self.desk.catalog.storage,
             guarantee_percent=self.guarantee_percent,
             fs_group=self.fs_gid,
-            declared_command=self._declared_command[0],
+            declared_command=self._as_declared("cmd"),
         )
         for name, value in traits.items():
             setattr(self, name, value)
@@ -266,14 +263,16 @@ class DecidingSpawner(KubeSpawner):
     def _pin(self, node: str | None) -> None:
         """Have the Pod run on *node*, beside what the configuration says of Nodes; `None`: as that says."""
         spawner: Any = self  # its traits have no types
-        if self._declared_affinity is None:
-            self._declared_affinity = spawner.node_affinity_required
-        declared = self._declared_affinity
+        declared = self._as_declared("node_affinity_required")
         spawner.node_affinity_required = (
             declared
             if node is None
             else attachments.pinned(spawner._sorted_dict_values(declared) or (), node)  # noqa: SLF001
         )
+
+    def _as_declared(self, trait: str) -> Any:
+        """Return what the configuration says of *trait*, whatever decisions have made of it since."""
+        return self._declared.setdefault(trait, getattr(self, trait))
 
     async def reserve(self) -> None:
         """
