@@ -154,3 +154,13 @@ def test_a_home_in_use_is_opened_by_root_and_afterwards_by_its_owner_again(hub, 
     start("plain")
     assert inside(hub, "plain", "cat ~/work/notes.txt ~/roots.txt") == "ours\nroots"
     inside(hub, "plain", "chmod 755 ~/.local; rm -f ~/roots.txt")
+
+
+def test_vs_code_runs_as_root_too(hub, start):
+    """The real one is tried by the nightly run (tests/browser/test_vscode.py)."""
+    start("rooted", profile="code", root_shell=True)
+    assert inside(hub, "rooted", "id -u") == "0"
+    pid = inside(
+        hub, "rooted", "grep -l [-]-socket= /proc/[0-9]*/cmdline | cut -d / -f 3 | tail -1"
+    )
+    assert inside(hub, "rooted", f"ls -d /proc/{pid}") == f"/proc/{pid}"
