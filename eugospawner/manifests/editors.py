@@ -23,11 +23,17 @@ _START_SECONDS: Final = 60
 #: VS Code sends whole files and notebooks as one message.
 _MESSAGE_BYTES: Final = 100 * 2**20
 #: Settings of somebody who has none yet. VS Code's assistant sends what people work on to a
-#: service outside and is for them to switch on. Braces are doubled for the proxy, which fills words in.
+#: service outside and is for them to switch on; the side bar for it would stand open and empty.
+#: Braces are doubled for the proxy, which fills words in.
 _FIRST_SETTINGS: Final = """\
 settings="${{XDG_DATA_HOME:-$HOME/.local/share}}/code-server/User/settings.json"
 if [ ! -e "$settings" ]; then
-  mkdir -p "${{settings%/*}}" && echo '{{"chat.disableAIFeatures": true}}' > "$settings"
+  mkdir -p "${{settings%/*}}" && cat > "$settings" <<'END'
+{{
+  "chat.disableAIFeatures": true,
+  "workbench.secondarySideBar.defaultVisibility": "hidden"
+}}
+END
 fi
 exec code-server "$@"
 """

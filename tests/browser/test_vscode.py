@@ -52,8 +52,35 @@ def test_vs_code_shows_the_file_that_jupyterlab_wrote_and_no_assistant(chromium,
         page.wait_for_selector(".monaco-workbench", timeout=2 * MINUTE)
         expect(page.get_by_role("treeitem", name="from-lab.txt")).to_be_visible(timeout=MINUTE)
         expect(page.get_by_text("Build with Agent")).to_have_count(0)
+        expect(
+            page.locator(".part.auxiliarybar")
+        ).not_to_be_visible()  # would stay empty without it
         page.screenshot(path=ARTIFACTS / "vscode.png")
         processes = hub.run_inside(name, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         assert "code-server" in processes
         assert "copilot" not in processes
         context.close()
+
+
+@pytest.mark.usefixtures("embedded")
+def test_vs_code_runs_as_root_on_a_home_in_use_and_afterwards_as_its_owner_again(
+    chromium, tmp_path
+):
+    """F38: root there has no capabilities, so what the owner keeps to itself is closed to it."""
+    with demos.started(data=tmp_path / "demo", cwd=tmp_path) as demo:
+        hub = Hub(demo, kubectl_of(Path(demo.ready["kubeconfig"])))
+        page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        sign_in(page, hub, "alice")
+        for turn, root_shell in enumerate((False, True, False)):
+            answer = hub.start("alice", profile="code", root_shell=root_shell)
+            assert answer.status in {201, 202}, answer.message
+            hub.until_ready("alice")
+            page.goto(f"{demo.ready['url']}/user/alice/", wait_until="commit")
+            page.wait_for_selector(".monaco-workbench", timeout=2 * MINUTE)
+            for before in range(turn):
+                expect(page.get_by_role("treeitem", name=f"turn-{before}")).to_be_visible()
+            hub.run_inside("alice", "sh", "-c", f"id -u > ~/turn-{turn}")
+            if not root_shell:
+                hub.run_inside("alice", "chmod", "-R", "go=", "/home/user/.local")
+            hub.stop("alice")
+            hub.until(lambda: not hub.objects("pods", "alice"), "the Pod stays")

@@ -1,5 +1,6 @@
 """What each kind of workspace runs, and where people land (F4, F46)."""
 
+import json
 import subprocess
 
 import pytest
@@ -76,7 +77,13 @@ def test_the_assistant_is_off_for_whoever_has_no_settings_yet(before, tmp_path):
         check=True,
     )
     assert "--socket=/run/x.sock" in done.stdout
-    assert settings.read_text() == (before or '{"chat.disableAIFeatures": true}\n')
+    if before is not None:
+        assert settings.read_text() == before
+    else:
+        assert json.loads(settings.read_text()) == {
+            "chat.disableAIFeatures": True,
+            "workbench.secondarySideBar.defaultVisibility": "hidden",
+        }
 
 
 @pytest.mark.parametrize("kind", [Kind.VSCODE, Kind.CUSTOM])
