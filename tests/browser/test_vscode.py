@@ -52,9 +52,8 @@ def test_vs_code_shows_the_file_that_jupyterlab_wrote_and_no_assistant(chromium,
         page.wait_for_selector(".monaco-workbench", timeout=2 * MINUTE)
         expect(page.get_by_role("treeitem", name="from-lab.txt")).to_be_visible(timeout=MINUTE)
         expect(page.get_by_text("Build with Agent")).to_have_count(0)
-        expect(
-            page.locator(".part.auxiliarybar")
-        ).not_to_be_visible()  # would stay empty without it
+        side_bar = page.locator(".part.auxiliarybar")  # the assistant's: empty without one
+        expect(side_bar).not_to_be_visible()
         page.screenshot(path=ARTIFACTS / "vscode.png")
         processes = hub.run_inside(name, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
         assert "code-server" in processes
@@ -69,7 +68,8 @@ def test_vs_code_runs_as_root_on_a_home_in_use_and_afterwards_as_its_owner_again
     """F38: root there has no capabilities, so what the owner keeps to itself is closed to it."""
     with demos.started(data=tmp_path / "demo", cwd=tmp_path) as demo:
         hub = Hub(demo, kubectl_of(Path(demo.ready["kubeconfig"])))
-        page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        context = chromium.new_context(viewport={"width": 1280, "height": 800})
+        page = context.new_page()
         sign_in(page, hub, "alice")
         for turn, root_shell in enumerate((False, True, False)):
             answer = hub.start("alice", profile="code", root_shell=root_shell)
@@ -84,3 +84,4 @@ def test_vs_code_runs_as_root_on_a_home_in_use_and_afterwards_as_its_owner_again
                 hub.run_inside("alice", "chmod", "-R", "go=", "/home/user/.local")
             hub.stop("alice")
             hub.until(lambda: not hub.objects("pods", "alice"), "the Pod stays")
+        context.close()

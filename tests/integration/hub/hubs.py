@@ -163,8 +163,7 @@ class Hub:
         except (OSError, ValueError):
             return False
 
-    def run_inside(self, user: str, *command: str) -> str:
-        """Run a command in the user's workspace; return what it printed."""
-        return self.kubectl(
-            "exec", "-n", "eugo", f"jupyter-{user}", "-c", "notebook", "--", *command
-        ).stdout
+    def run_inside(self, user: str, *command: str, server: str = "") -> str:
+        """Run a command in a workspace of the user; return what it printed."""
+        pod = f"jupyter-{user}--{server}" if server else f"jupyter-{user}"
+        return self.kubectl("exec", "-n", "eugo", pod, "-c", "notebook", "--", *command).stdout

@@ -10,20 +10,33 @@ _MOST_LOGS = 5
 _NOT_HERE = "hostUsers: false is not possible on this machine"
 
 
-def pod_of(hub, server):
-    (found,) = (
+def pods_of(hub, server):
+    return [
         each
         for each in hub.objects("pods", "alice")
         if each["metadata"]["name"].endswith(f"--{server}")
-    )
+    ]
+
+
+def pod_of(hub, server):
+    (found,) = pods_of(hub, server)
     return found
 
 
 def inside(hub, server, script):
-    name = pod_of(hub, server)["metadata"]["name"]
-    return hub.kubectl(
-        "exec", "-n", "eugo", name, "-c", "notebook", "--", "sh", "-c", script
-    ).stdout.strip()
+    return hub.run_inside("alice", "sh", "-c", script, server=server).strip()
+
+
+def process_of(hub, server, words):
+    """Return the first process whose command has *words*, a pattern that does not match itself."""
+    pid = inside(hub, server, f"grep -l '{words}' /proc/[0-9]*/cmdline | cut -d / -f 3 | head -1")
+    assert pid, words
+    return pid
+
+
+def user_of(hub, server, pid):
+    """Return the process's real, effective, saved and file system user, as the Pod sees them."""
+    return inside(hub, server, f"grep ^Uid: /proc/{pid}/status").split()[1:]
 
 
 #: Every place where the process $1 listens, as IPv4 `address:port`; needs nothing that an image may lack.
@@ -44,24 +57,13 @@ for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
 
 
 def listens(hub, server, pid):
-    name = pod_of(hub, server)["metadata"]["name"]
-    return hub.kubectl(
-        "exec", "-n", "eugo", name, "-c", "notebook", "--", "python3", "-c", _LISTENS, pid
-    ).stdout.split()
+    return hub.run_inside("alice", "python3", "-c", _LISTENS, pid, server=server).split()
 
 
 def stop(hub, server):
     """Stop it, and return when its Pod is gone: the next may be another's of the same name."""
     hub.stop("alice", server)
-    hub.until(
-        lambda: (
-            not any(
-                each["metadata"]["name"].endswith(f"--{server}")
-                for each in hub.objects("pods", "alice")
-            )
-        ),
-        "the Pod stays",
-    )
+    hub.until(lambda: not pods_of(hub, server), "the Pod stays")
 
 
 @pytest.fixture
@@ -79,11 +81,9 @@ def start(hub):
         """Whether it is ready; what its program says is kept, for it goes with the Pod."""
         if hub.server("alice", server).get("ready"):
             return True
-        for each in hub.objects("pods", "alice"):
-            name = each["metadata"]["name"]
-            if name.endswith(f"--{server}") and any(
-                one.get("restartCount") for one in each["status"].get("containerStatuses", ())
-            ):
+        for pod in pods_of(hub, server):
+            if any(each.get("restartCount") for each in pod["status"].get("containerStatuses", ())):
+                name = pod["metadata"]["name"]
                 said = hub.kubectl("logs", "-n", "eugo", name, "--tail=30", "--previous")
                 logs.append(said.stdout)
         assert len(logs) < _MOST_LOGS, logs[-1]
@@ -109,25 +109,21 @@ def test_its_process_is_root_inside_and_nobody_outside_and_can_do_no_more_than_o
     assert first == 0
     assert outside > 0
     assert 0 < count < 2**32 - 1
-    pid = inside(
-        hub,
-        "rooted",
-        "grep -l [j]upyterhub-singleuser /proc/[0-9]*/cmdline | cut -d / -f 3 | head -1",
-    )
-    assert pid
+    pid = process_of(hub, "rooted", "[j]upyterhub-singleuser")
     status = dict(
         line.split(":\t", 1)
         for line in inside(hub, "rooted", f"cat /proc/{pid}/status").splitlines()
         if ":\t" in line
     )
-    assert status["Uid"].split() == ["0"] * 4
+    assert user_of(hub, "rooted", pid) == ["0"] * 4
     held = {each: status[each] for each in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb")}
     assert held == dict.fromkeys(held, "0" * 16)
     assert status["NoNewPrivs"] == "1"
     assert inside(hub, "rooted", "ls /var/run/secrets/kubernetes.io 2>/dev/null || true") == ""
     address = pod_of(hub, "rooted")["status"]["podIP"]
-    assert f"{address}:8888" in listens(hub, "rooted", pid)
-    assert not [each for each in listens(hub, "rooted", pid) if each.startswith("0.0.0.0:")]
+    places = listens(hub, "rooted", pid)
+    assert f"{address}:8888" in places
+    assert not [each for each in places if each.startswith("0.0.0.0:")]
 
     spec = pod_of(hub, "rooted")["spec"]
     assert spec["hostUsers"] is False
@@ -160,7 +156,9 @@ def test_vs_code_runs_as_root_too(hub, start):
     """The real one is tried by the nightly run (tests/browser/test_vscode.py)."""
     start("rooted", profile="code", root_shell=True)
     assert inside(hub, "rooted", "id -u") == "0"
-    pid = inside(
-        hub, "rooted", "grep -l [-]-socket= /proc/[0-9]*/cmdline | cut -d / -f 3 | tail -1"
-    )
-    assert inside(hub, "rooted", f"ls -d /proc/{pid}") == f"/proc/{pid}"
+    # Its proxy begins it when somebody looks.
+    hub.until(lambda: hub.opens("alice/rooted"), "the editor does not answer")
+    editor = process_of(hub, "rooted", "[-]-socket=/")
+    assert user_of(hub, "rooted", editor) == ["0"] * 4
+    proxy = process_of(hub, "rooted", "[j]upyter_server_proxy")
+    assert listens(hub, "rooted", proxy) == [f"{pod_of(hub, 'rooted')['status']['podIP']}:8888"]
