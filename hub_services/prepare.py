@@ -238,7 +238,7 @@ class Kubernetes:
         namespace: Where workspaces are.
     """
 
-    namespace: str = "eugo"
+    namespace: str
 
     async def offer(self, engine: Engine) -> Offer:
         """Return what it has, of Kueue if that is the *engine*; raises `ClusterError` and `ConfigError`."""

@@ -284,9 +284,7 @@ ENDINGS: Final[Mapping[str, Words]] = {
     Ending.SUSPENSION: Words("Suspended", "It was suspended. Notebooks, data and settings are kept."),
     Ending.TERMINATION: Words("Terminated", "It was to be destroyed with everything in it."),
     Ending.SIGNED_OUT: Words("Signed out", f"Its owner's sign-in ended. {AGAIN}"),
-    Ending.CRASH: Words(
-        "Crash", "Its program ended with an error while it ran. Files are kept; start it again."
-    ),
+    Ending.CRASH: Words("Crash", f"Its program ended with an error while it ran. {AGAIN}"),
     Ending.NODE_LOST: Words("Node lost", f"The machine it ran on is gone. {AGAIN}"),
     Ending.POD_GONE: Words(
         "Pod gone", f"Its Pod was deleted from outside, or its machine was lost. {AGAIN}"

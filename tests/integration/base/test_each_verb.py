@@ -213,8 +213,8 @@ async def renew_lease(hub: Hub) -> None:
     assert await lease.renew_once()
 
 
-async def look_before_it_begins(_hub: Hub) -> None:
-    await preparing.Kubernetes().offer(Engine.SCHEDULER)
+async def look_before_it_begins(hub: Hub) -> None:
+    await preparing.Kubernetes(hub.namespace).offer(Engine.SCHEDULER)
 
 
 #: Who needs each verb: what is refused without it.

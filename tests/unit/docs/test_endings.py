@@ -8,7 +8,7 @@ import pytest
 from eugospawner.policy.lifecycle import ENDINGS, Ending
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "lifecycle.md").read_text()
-(ENDS,) = re.findall(r"^## Ends\n(.*?)^## |\Z", PAGE, re.MULTILINE | re.DOTALL)[:1]
+(ENDS,) = re.findall(r"^## Ends\n(.*?)(?:^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("ending", Ending)
